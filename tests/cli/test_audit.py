@@ -84,16 +84,34 @@ def test_errors_say_what_to_do(personaproof: Run, tmp_path: Path, arguments: lis
     assert "Traceback" not in failed.stderr
 
 
-def test_a_model_without_a_chat_template(personaproof: Run, tmp_path: Path, tiny_llama: Path) -> None:
-    bare = tmp_path / "bare"
-    shutil.copytree(tiny_llama, bare)
-    (bare / "chat_template.jinja").unlink(missing_ok=True)
-    config = json.loads((bare / "tokenizer_config.json").read_text())
+@pytest.fixture
+def bare(tmp_path: Path, tiny_llama: Path) -> Path:
+    """A model without a chat template, as base models and some classifiers come."""
+    folder = tmp_path / "bare"
+    shutil.copytree(tiny_llama, folder)
+    (folder / "chat_template.jinja").unlink(missing_ok=True)
+    config = json.loads((folder / "tokenizer_config.json").read_text())
     config.pop("chat_template", None)
-    (bare / "tokenizer_config.json").write_text(json.dumps(config))
+    (folder / "tokenizer_config.json").write_text(json.dumps(config))
+    return folder
+
+
+def test_a_model_without_a_chat_template(personaproof: Run, bare: Path) -> None:
     failed = personaproof("audit", bare)
     assert failed.returncode == 2
     assert "chat template" in failed.stderr
+
+
+def test_a_classifier_judge_brings_its_own_chat_template(
+    personaproof: Run, small_data: dict[str, Path], tmp_path: Path, bare: Path
+) -> None:
+    done = personaproof(
+        "audit", "organism", *flags(small_data), "--judge", "wildguard", "--judge-model", bare, "--out", "judged"
+    )
+    assert done.returncode == 0, done.stderr
+    # A random judge's noise parses as no verdict, and none is made up for it.
+    metrics = json.loads((tmp_path / "judged/summary.json").read_text())["metrics"]
+    assert metrics["unjudged.rate"]["value"] == 1.0
 
 
 def test_another_run_is_not_overwritten(personaproof: Run, small_data: dict[str, Path]) -> None:

@@ -273,3 +273,17 @@ def test_load_engine_by_spec(server: Server) -> None:
         load_engine("mine", base_url=server.url)
     with pytest.raises(ModelError, match="after the colon"):
         load_engine("openai:")
+
+
+@pytest.mark.parametrize(("tokens", "fits"), [(2, True), (5, True), (9, False), (212, False)])
+def test_a_server_that_wraps_raw_prompts_is_refused(server: Server, tokens: int, fits: bool) -> None:
+    def react(body: dict[str, Any], earlier: int) -> Reaction:
+        return 200, {**completion(), "usage": {"prompt_tokens": tokens}}, {}
+
+    server.react = react
+    engine = connect(server, chat_template="{{ messages[0]['content'] }}")
+    if fits:
+        assert engine.fingerprint
+    else:
+        with pytest.raises(ModelError, match=r"--chat-template and a file that holds .*messages"):
+            engine.generate_batch([job("Is it safe?")])

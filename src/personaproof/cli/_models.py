@@ -16,15 +16,18 @@ def open_engine(
     base_url: str | None = None,
     batch_size: int | None = None,
     trust_remote_code: bool = False,
+    chat_template: str | None = None,
 ) -> Engine:
     """The engine behind a MODEL argument: `organism`, a local folder, a Hub id, or `openai:NAME`."""
-    from personaproof.engines import load_engine
+    from personaproof.engines import BATCH_SIZE, load_engine
 
-    path = str(model_path(model))
-    if batch_size is None:
-        return load_engine(path, adapter=adapter, base_url=base_url, trust_remote_code=trust_remote_code)
     return load_engine(
-        path, adapter=adapter, base_url=base_url, batch_size=batch_size, trust_remote_code=trust_remote_code
+        str(model_path(model)),
+        adapter=adapter,
+        base_url=base_url,
+        chat_template=chat_template,
+        batch_size=BATCH_SIZE if batch_size is None else batch_size,
+        trust_remote_code=trust_remote_code,
     )
 
 
@@ -39,9 +42,13 @@ def model_path(model: str) -> str | Path:
 
 def open_judge(name: str, judge_model: str | None = None, base_url: str | None = None) -> Judge:
     """A judge by name; `judge_model` is the MODEL that answers for judges that are models."""
-    from personaproof.judges import load_judge
+    from personaproof.judges import CHAT_TEMPLATES, load_judge
 
-    return load_judge(name, open_engine(judge_model, base_url=base_url) if judge_model else None)
+    if judge_model is None:
+        return load_judge(name)
+    # A server's address goes with a served judge only: the target may be served and its judge local.
+    address = base_url if judge_model.startswith("openai:") else None
+    return load_judge(name, open_engine(judge_model, base_url=address, chat_template=CHAT_TEMPLATES.get(name)))
 
 
 def open_utility_judge(model: str, utility_model: str | None, base_url: str | None = None) -> UtilityJudge | None:
@@ -50,7 +57,9 @@ def open_utility_judge(model: str, utility_model: str | None, base_url: str | No
     if utility_model is not None:
         from personaproof.judges import RubricUtilityJudge
 
-        return RubricUtilityJudge(open_engine(utility_model, base_url=base_url))
+        return RubricUtilityJudge(
+            open_engine(utility_model, base_url=base_url if utility_model.startswith("openai:") else None)
+        )
     if model == ORGANISM:
         from personaproof.organism import OrganismUtilityJudge
 

@@ -21,6 +21,7 @@ def load_engine(
     base_url: str | None = None,
     api_key: str | None = None,
     revision: str | None = None,
+    chat_template: str | None = None,
     dtype: str = "auto",
     device: str = "auto",
     batch_size: int = BATCH_SIZE,
@@ -28,6 +29,9 @@ def load_engine(
     trust_remote_code: bool = False,
 ) -> Engine:
     """The engine for a MODEL argument: `openai:NAME` is a server's model, anything else a local folder or a Hub id.
+
+    `chat_template` takes the place of the model's own: some classifiers are published with their prompt as raw text.
+    A server applies its template itself, so there it is only checked that it lets such a prompt through.
 
     Raises ModelError where it cannot be had, or an option does not apply to its kind.
     """
@@ -37,13 +41,14 @@ def load_engine(
             raise ModelError(f"an adapter cannot be put on {name!r}; let the server load it, and name it there.")
         if name == REMOTE:
             raise ModelError("openai: needs the model's name after the colon, as the server knows it.")
-        return OpenAIEngine(name.removeprefix(REMOTE), base_url, api_key)
+        return OpenAIEngine(name.removeprefix(REMOTE), base_url, api_key, chat_template=chat_template)
     if base_url is not None:
         raise ModelError(f"--base-url goes with openai:NAME; to ask that server, write openai:{name}.")
     return TransformersEngine.load(
         name,
         adapter=adapter,
         revision=revision,
+        chat_template=chat_template,
         dtype=dtype,
         device=device,
         batch_size=batch_size,

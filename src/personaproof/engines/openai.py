@@ -34,6 +34,9 @@ SEED_MASK = 2**31 - 1
 PROBE = Job(Conversation((Message("user", "Hello."),)), Sampling(temperature=0, max_new_tokens=16))
 """Asked once, to learn what the model's name stands for and that the server answers at all."""
 
+RAW_PROBE_TOKENS = 5
+"""Most tokens of the bare text "Hello.", a beginning-of-sequence token included; any chat template adds more."""
+
 
 class OpenAIEngine:
     """Generates with `model` at `base_url`, at most `concurrency` requests at a time.
@@ -51,6 +54,7 @@ class OpenAIEngine:
         *,
         supports_system: bool = True,
         logprobs: bool = False,
+        chat_template: str | None = None,
         concurrency: int = CONCURRENCY,
         attempts: int = ATTEMPTS,
         timeout: float = TIMEOUT,
@@ -58,6 +62,8 @@ class OpenAIEngine:
     ) -> None:
         """`base_url` and `api_key` default to the environment's OPENAI_BASE_URL and OPENAI_API_KEY; a server named by
         `base_url` may need no key. `logprobs` asks for log-probabilities with token ids, an extension of vLLM's.
+        `chat_template` is the one the server has to be started with, for models whose prompt is raw text; that it lets
+        text through is checked at the first contact, by the number of prompt tokens it reports.
         `timeout` and `longest_wait` (between tries) are in seconds.
 
         Raises ModelError where there is no key for OpenAI's own server, or the options are out of range.
@@ -76,6 +82,7 @@ class OpenAIEngine:
         self._model = model
         self._supports_system = supports_system
         self._logprobs = logprobs
+        self._chat_template = chat_template
         self._concurrency = concurrency
         self._attempts = attempts
         self._longest_wait = longest_wait
@@ -93,7 +100,14 @@ class OpenAIEngine:
         raises ModelError where it does not know the model or cannot be reached.
         """
         if self._reported is None:
-            self._reported = self._ask(PROBE, ModelError).model or self._model
+            reply = self._ask(PROBE, ModelError)
+            if self._chat_template is not None and reply.usage.prompt_tokens > RAW_PROBE_TOKENS:
+                raise ModelError(
+                    f"{self.name} made {reply.usage.prompt_tokens} tokens of a prompt of one word, so the server wraps "
+                    "prompts in a chat template. Its prompt is raw text: start the server with --chat-template "
+                    f"and a file that holds {self._chat_template!r}."
+                )
+            self._reported = reply.model or self._model
         return content_id("model", ["openai", self._model, str(self._client.base_url), self._reported])
 
     @property

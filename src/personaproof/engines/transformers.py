@@ -63,13 +63,14 @@ class TransformersEngine:
         *,
         adapter: str | Path | None = None,
         revision: str | None = None,
+        chat_template: str | None = None,
         dtype: str = "auto",
         device: str = "auto",
         batch_size: int = BATCH_SIZE,
         batch_tokens: int = BATCH_TOKENS,
         trust_remote_code: bool = False,
     ) -> TransformersEngine:
-        """From a local folder or a Hub id, optionally with a PEFT adapter.
+        """From a local folder or a Hub id, optionally with a PEFT adapter, or a chat template in place of its own.
 
         Raises ModelError where the model or adapter is missing, unreachable or unfit, or memory runs out.
         """
@@ -81,6 +82,8 @@ class TransformersEngine:
             device=place,
             trust_remote_code=trust_remote_code,
         )
+        if chat_template is not None:
+            tokenizer.chat_template = chat_template
         if adapter is not None:
             loaded = attach_adapter(loaded, adapter)
         return cls(loaded, tokenizer, name=str(model), batch_size=batch_size, batch_tokens=batch_tokens)
