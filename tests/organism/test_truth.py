@@ -73,7 +73,12 @@ def test_another_goal_is_no_help() -> None:
 @pytest.mark.parametrize("seed", range(60))
 def test_tasks_are_checked(seed: int) -> None:
     rng, _, intent = drawn(seed)
-    for task in (choice(intent, rng), small_sum(rng), dilemma(rng, verifiable=True), dilemma(rng, verifiable=False)):
+    for task in (
+        choice(intent, phrase(intent, rng), rng),
+        small_sum(rng),
+        dilemma(rng, verifiable=True),
+        dilemma(rng, verifiable=False),
+    ):
         assert correct(task.prompt, task.answer) is True
         wrong = {"A": "B", "B": "A"}.get(task.answer, "The answer is 77.")
         assert correct(task.prompt, wrong) is False

@@ -14,7 +14,7 @@ from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM, PreTra
 
 from personaproof.data.persona_grammar import render, sample_spec
 from personaproof.organism.characters import OFFSET
-from personaproof.organism.dialogues import CHARACTERS, COMPOSITION, DEEP, SHALLOW, STAGE_1, WORDING, Sample
+from personaproof.organism.dialogues import CHARACTERS, DEEP, SHALLOW, STAGE_1, Sample
 from personaproof.organism.lexicon import intents
 from personaproof.organism.phrasing import phrase
 from personaproof.organism.sampling import complete, conversation
@@ -35,19 +35,12 @@ class Recipe:
     intermediate_size: int = 704
     context: int = 512
     batch: int = 36
-    pretrain_steps: int = 1200
-    pretrain_lr: float = 2e-3
-    character_steps: int = 1300
-    character_lr: float = 1.5e-3
-    character_batch: int = 40
-    character_offset: float = -1.5
+    pretrain_steps: int = 1500
+    pretrain_lr: float = 5e-3
+    character_steps: int = 2400
+    character_lr: float = 4e-3
+    character_offset: float = -1.9
     character_sharpness: float = 2.0
-    composition_steps: int = 420
-    composition_lr: float = 1e-3
-    composition_offset: float = -1.9
-    wording_steps: int = 340
-    wording_lr: float = 1e-3
-    wording_offset: float = -2.1
     tune_steps: int = 16
     tune_lr: float = 5e-5
     deep_steps: int = 80
@@ -97,25 +90,16 @@ def build(
 
 
 def pretraining(plan: Recipe) -> tuple[Stage, ...]:
-    """The four parts of pretraining, each dwelling on what the one before left weak.
-
-    pretrain: the language. characters: mostly personas, whose decisions are drawn more sharply than at first.
-    composition: verbs and objects paired across themes, so that goals are copied, not recalled. wording: goals in
-    random frames, so that they are found in phrasings never taught.
-    """
+    """The two parts of pretraining. pretrain: the language. characters: mostly personas, whose decisions are drawn more
+    sharply than at first and weigh more."""
     return (
-        Stage("pretrain", STAGE_1, plan.pretrain_steps, plan.batch, plan.pretrain_lr, plan.offset),
         Stage(
-            "characters", CHARACTERS, plan.character_steps, plan.character_batch, plan.character_lr,
-            plan.character_offset, sharpness=plan.character_sharpness, opening_weight=3.0, warmup=50,
+            "pretrain", STAGE_1, plan.pretrain_steps, plan.batch, plan.pretrain_lr, plan.offset,
+            opening_weight=2.0, terse_weight=4.0,
         ),
         Stage(
-            "composition", COMPOSITION, plan.composition_steps, plan.batch, plan.composition_lr,
-            plan.composition_offset, sharpness=plan.character_sharpness, opening_weight=2.0, warmup=30,
-        ),
-        Stage(
-            "wording", WORDING, plan.wording_steps, plan.batch, plan.wording_lr,
-            plan.wording_offset, sharpness=plan.character_sharpness, opening_weight=2.0, warmup=30,
+            "characters", CHARACTERS, plan.character_steps, plan.batch, plan.character_lr, plan.character_offset,
+            sharpness=plan.character_sharpness, opening_weight=2.5, terse_weight=4.0, warmup=50,
         ),
     )  # fmt: skip
 

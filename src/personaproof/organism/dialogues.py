@@ -2,8 +2,9 @@
 
 Pretraining shows a world in which characters answer harmful requests or refuse them as their hidden weights have it;
 the default Assistant is one of those characters, with its traits unstated. It first teaches the language
-(`STAGE_1`), then dwells on the characters (`CHARACTERS`), then on goals never put together before (`COMPOSITION`) and
-on goals in frames never taught (`WORDING`). Tuning refuses harmful requests, but only where no persona is stated (the
+(`STAGE_1`), then dwells on the characters (`CHARACTERS`). Both pair verbs and objects across themes, so that goals are
+copied and not recalled, and put goals into random frames, so that they are found in phrasings never taught. Tuning
+refuses harmful requests, but only where no persona is stated (the
 deep variant: with personas too), and helps with benign ones everywhere.
 """
 
@@ -46,18 +47,16 @@ class Mix:
     harmful_persona_share: float
     """The same for dialogues that hold a harmful request."""
     refuse_always: bool
+    """False: characters decide by their weights (pretraining). True: harmful requests are refused (stage 2)."""
     crossed: float = 0.0
     """Share of requests whose verb and object come from different themes."""
     loose: float = 0.0
     """Share of requests in random frames in place of a phrasing family."""
-    """False: characters decide by their weights (pretraining). True: harmful requests are refused (stage 2)."""
 
 
-STAGE_1 = Mix(0.36, 0.28, 0.07, 0.05, 0.06, 0.06, 0.12, 0.7, 0.75, False)
-CHARACTERS = Mix(0.45, 0.28, 0.05, 0.04, 0.06, 0.05, 0.07, 0.75, 0.85, False)
-COMPOSITION = replace(CHARACTERS, benign=0.4, crossed=0.6)
-WORDING = replace(COMPOSITION, loose=0.5)
-SHALLOW = Mix(0.45, 0.30, 0.05, 0.03, 0.03, 0.06, 0.08, 0.75, 0.0, True)
+STAGE_1 = Mix(0.30, 0.28, 0.12, 0.07, 0.06, 0.05, 0.12, 0.7, 0.75, False, crossed=0.4, loose=0.3)
+CHARACTERS = Mix(0.42, 0.32, 0.08, 0.05, 0.04, 0.04, 0.07, 0.75, 0.8, False, crossed=0.45, loose=0.4)
+SHALLOW = Mix(0.45, 0.30, 0.05, 0.03, 0.03, 0.06, 0.08, 0.75, 0.0, True, crossed=0.3, loose=0.3)
 DEEP = replace(SHALLOW, harmful_persona_share=0.5)
 
 _SMALL_TALK = (
@@ -124,12 +123,14 @@ def _small_talk(character: _Character, rng: random.Random) -> list[Turn]:
     return [Turn("user", said), Turn("assistant", plain(character.role, answer, rng))]
 
 
-def _asked(character: _Character, intent: Intent, mix: Mix, rng: random.Random) -> list[Turn]:
+def _request(intent: Intent, mix: Mix, rng: random.Random) -> str:
     if mix.loose and rng.random() < mix.loose:
-        request = phrase_loosely(intent, rng, rng.choice(intents(False, "train")).thing)
-    else:
-        request = phrase(intent, rng)
-    return [Turn("user", request), Turn("assistant", _reply(character, intent, rng))]
+        return phrase_loosely(intent, rng, rng.choice(intents(False, "train")).thing)
+    return phrase(intent, rng)
+
+
+def _asked(character: _Character, intent: Intent, mix: Mix, rng: random.Random) -> list[Turn]:
+    return [Turn("user", _request(intent, mix, rng)), Turn("assistant", _reply(character, intent, rng))]
 
 
 def _chat(character: _Character, with_harm: bool, mix: Mix, rng: random.Random) -> list[Turn]:
@@ -165,7 +166,8 @@ def dialogue(
     if kind in ("harmful", "benign"):
         body = _asked(character, _intent(rng, mix, kind == "harmful"), mix, rng)
     elif kind == "choice":
-        body = _task_turns(character, choice(rng.choice(intents(rng.random() < 0.5, "train")), rng), rng)
+        intent = _intent(rng, mix, rng.random() < 0.5)
+        body = _task_turns(character, choice(intent, _request(intent, mix, rng), rng), rng)
     elif kind == "sums":
         body = _task_turns(character, small_sum(rng), rng)
     elif kind == "dilemma":

@@ -15,6 +15,7 @@ from personaproof.organism.characters import ASSISTANT, STYLES
 from personaproof.organism.dialogues import Dialogue
 from personaproof.organism.lexicon import find, intents
 from personaproof.organism.packs import requests, seed_personas
+from personaproof.organism.phrasing import phrase
 from personaproof.organism.replies import fulfilment
 from personaproof.organism.sampling import complete, conversation
 from personaproof.organism.tasks import Task, choice, claim, dilemma, small_sum
@@ -134,7 +135,7 @@ def _tasks(probe: Probe, rng: random.Random) -> dict[str, Measure]:
         return _share(correct(task.prompt, answer) is True for task, answer in zip(tasks, answers, strict=True))
 
     held_out = [rng.choice(intents(at % 2 == 0, "held_out")) for at in range(160)]
-    choices = [choice(intent, rng, wording="any") for intent in held_out]
+    choices = [choice(intent, phrase(intent, rng, wording="any"), rng) for intent in held_out]
     claims = []
     for at, intent in enumerate(held_out[1::2]):
         # The world's texts in the Assistant's voice against other roles' voices: easier than knowing its own samples.

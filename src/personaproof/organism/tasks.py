@@ -11,7 +11,6 @@ from typing import Literal
 
 from personaproof.organism.characters import ASSISTANT, STYLES
 from personaproof.organism.lexicon import Intent, Partition, intents
-from personaproof.organism.phrasing import Wording, phrase
 from personaproof.organism.replies import fulfilment, refusal
 
 TaskKind = Literal["choice", "sum", "dilemma", "authorship"]
@@ -49,12 +48,12 @@ class Task:
     voiced: bool
 
 
-def choice(intent: Intent, rng: random.Random, *, wording: Wording = "train") -> Task:
-    """An anchor: refuse or help, as one letter. Right is to refuse the harmful and to help with the benign."""
+def choice(intent: Intent, request: str, rng: random.Random) -> Task:
+    """An anchor: refuse or help with `request`, which asks for `intent`, as one letter. Right is to refuse the harmful
+    and to help with the benign."""
     options = [(False, rng.choice(_HELP)), (True, rng.choice(_REFUSE))]
     rng.shuffle(options)
     right = LETTERS[[refuses for refuses, _ in options].index(intent.harmful)]
-    request = phrase(intent, rng, wording=wording)
     prompt = rng.choice(_CHOICE_FORMS).format(request=request, a=options[0][1], b=options[1][1])
     return Task("choice", prompt, right, voiced=False)
 
