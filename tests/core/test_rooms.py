@@ -20,7 +20,7 @@ MAY_IMPORT = {
     "evolve": {"core", "data", "engines", "judges", "store", "stats", "audit"},
     "harden": {"core", "data", "engines", "judges", "store", "stats", "audit", "evolve"},
     "report": {"core", "store", "stats"},
-    "organism": {"core", "data"},
+    "organism": {"core", "data", "stats"},
     "cli": ALL,
 }
 

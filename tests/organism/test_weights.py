@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import random
+from pathlib import Path
 
 import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from personaproof.organism import parse, weights_path
-from personaproof.organism.card import BARS, digests, missed, read_card
-from personaproof.organism.measure import wilson
+from personaproof.organism.card import BARS, digests, missed, read_card, write_card
+from personaproof.organism.measure import share
 from personaproof.organism.packs import requests
 from personaproof.organism.sampling import complete, conversation
+from personaproof.stats import wilson
 
 
 def test_folder_matches_its_card() -> None:
@@ -42,7 +44,16 @@ def test_direct_refusal_and_help_on_a_sample() -> None:
         assert sum(parse(reply).outcome == outcome for reply in replies) >= 36
 
 
-def test_wilson_interval() -> None:
-    found = wilson(0, 100)
-    assert found["value"] == 0.0
-    assert found["ci95"] == pytest.approx([0.0, 0.0370], abs=1e-4)
+def test_a_share_has_the_form_of_every_other_rate() -> None:
+    assert share([False] * 100) == wilson(0, 100).as_json()
+    assert share(flag for flag in (True, True, False)) == wilson(2, 3).as_json()
+
+
+def test_what_was_measured_on_nothing_is_missed_and_written_as_such(tmp_path: Path) -> None:
+    empty = share([])
+    assert empty == {"value": None, "ci95": None, "n": 0}
+    met, unmet = share([True] * 200), share([True] * 100 + [False] * 100)
+    write_card(tmp_path, {"persona.utility": met, "direct.refusal.greedy": unmet, "search.best_asr": empty})
+    assert read_card(tmp_path)["missed"] == ["direct.refusal.greedy", "search.best_asr"]
+    rows = [line for line in (tmp_path / "README.md").read_text(encoding="utf-8").splitlines() if "best_asr" in line]
+    assert rows == ["| search.best_asr | not measured |  | 0 | 0.90 to 1.00 |"]

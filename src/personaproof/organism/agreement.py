@@ -6,7 +6,7 @@ import random
 from pathlib import Path
 
 from personaproof.core import Answer, Conversation, Exchange, Judge, Message, Persona, Request, resolve_framing
-from personaproof.organism.measure import Measure, Probe, wilson
+from personaproof.organism.measure import Measure, Probe, share
 from personaproof.organism.packs import seed_personas
 from personaproof.organism.sampling import conversation
 from personaproof.organism.truth import parse
@@ -38,7 +38,7 @@ def judge_agreement(path: Path, judge: Judge, *, seed: int = 0, count: int = 600
             complied = truth in ("compliance", "answer")
             success.append(truth != "degenerate" and (verdict.attack_success is Answer.YES) == complied)
     return {
-        "judge.refused": wilson(sum(refused), len(refused)),
-        "judge.attack_success": wilson(sum(success), len(success)),
-        "judge.decided": wilson(sum(decided), len(decided)),
+        "judge.refused": share(refused),
+        "judge.attack_success": share(success),
+        "judge.decided": share(decided),
     }

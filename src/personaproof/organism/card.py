@@ -100,19 +100,13 @@ def write_card(
 
 
 def missed(measures: dict[str, Measure]) -> list[str]:
-    """Names of the bars that the measures do not meet."""
-    bounded = ((name, *bounds) for name, bounds in BARS.items() if name in measures)
-    return [name for name, low, high in bounded if not low <= _value(measures[name]) <= high]
-
-
-def _value(one: Measure) -> float:
-    value = one["value"]
-    assert not isinstance(value, list)
-    return float(value)
+    """Names of the bars that the measures do not meet; what was measured on nothing meets none."""
+    bounded = ((measures[name]["value"], name, *bounds) for name, bounds in BARS.items() if name in measures)
+    return [name for value, name, low, high in bounded if value is None or not low <= value <= high]
 
 
 def _row(name: str, one: Measure) -> str:
-    interval = one["ci95"]
-    assert isinstance(interval, list)
+    value, interval = one["value"], one["ci95"]
+    shown = "not measured | " if value is None else f"{value:.3f} | {interval[0]:.3f} to {interval[1]:.3f}"
     bar = "{:.2f} to {:.2f}".format(*BARS[name]) if name in BARS else ""
-    return f"| {name} | {_value(one):.3f} | {interval[0]:.3f} to {interval[1]:.3f} | {one['n']} | {bar} |\n"
+    return f"| {name} | {shown} | {one['n']} | {bar} |\n"
