@@ -6,13 +6,15 @@ import hashlib
 import json
 import random
 from collections import Counter
+from itertools import combinations
 
+import networkx as nx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from personaproof.core import DataError, Persona, RecipeError, Request
-from personaproof.data import prove_disjoint, split_personas, split_requests
+from personaproof.data import prove_disjoint, shared_families, split_personas, split_requests
 
 FRACTIONS = st.sampled_from(
     [
@@ -36,10 +38,19 @@ def requests(draw: st.DrawFn) -> list[Request]:
     ]
 
 
+_FAMILY = st.integers(1, 20)
+_ONE = st.tuples(_FAMILY)
+_SEVERAL = st.one_of(st.tuples(_FAMILY, _FAMILY), st.tuples(_FAMILY, _FAMILY, _FAMILY))
+
+
 @st.composite
 def personas(draw: st.DrawFn) -> list[Persona]:
-    families = draw(st.lists(st.integers(0, 12), min_size=4, max_size=40))
-    return [Persona(f"You are {i}.", family=f"family {f}" if f else "") for i, f in enumerate(families)]
+    """Most of one family, some of none, some joined from two or three."""
+    families = draw(st.lists(st.one_of(st.just(()), _ONE, _ONE, _ONE, _SEVERAL), min_size=4, max_size=40))
+    return [
+        Persona(f"You are {i}.", family="+".join(f"family {f}" for f in sorted(set(several))))
+        for i, several in enumerate(families)
+    ]
 
 
 def intents(items: list[Request]) -> set[str]:
@@ -70,15 +81,18 @@ def test_request_splits_are_disjoint_complete_and_independent_of_order(
 @settings(deadline=None)
 @given(personas(), FRACTIONS, st.integers(0, 2**40))
 def test_persona_splits_never_cut_a_family(items: list[Persona], fractions: dict[str, float], seed: int) -> None:
-    families = {p.family or p.id for p in items}
-    if len(families) < len(fractions):
+    related = nx.Graph()
+    related.add_nodes_from(p.id for p in items)
+    related.add_edges_from((p.id, q.id) for p, q in combinations(items, 2) if shared_families([p], [q]))
+    if nx.number_connected_components(related) < len(fractions):
         with pytest.raises(DataError, match="lineage families cannot fill"):
             split_personas(items, fractions, seed)
         return
     splits = split_personas(items, fractions, seed)
     assert sorted(p.id for split in splits.values() for p in split) == sorted(p.id for p in items)
-    assert sum(len({p.family or p.id for p in split}) for split in splits.values()) == len(families)
+    assert not any(shared_families(one, other) for one, other in combinations(splits.values(), 2))
     assert all(splits.values())
+    prove_disjoint(splits)
     assert split_personas(items[::-1], fractions, seed) == splits
 
 
@@ -136,6 +150,8 @@ def test_the_proof_counts_hashes_and_is_json() -> None:
         ([A], [Request("three", False, "i1")], "intents"),
         ([P], [Persona("You  are P.", family="f3")], "personas"),
         ([P], [Persona("You are R.", family="f1")], "families"),
+        ([P], [Persona("You are R.", family="f1+f9")], "families"),
+        ([Persona("You are S.", family="f0+f1")], [Persona("You are R.", family="f1+f9")], "families"),
     ],
 )
 def test_the_proof_fails_on_every_kind_of_overlap(
@@ -143,6 +159,20 @@ def test_the_proof_fails_on_every_kind_of_overlap(
 ) -> None:
     with pytest.raises(DataError, match=f"'train' and 'test' share 1 {kind} "):
         prove_disjoint({"other": [B, Q], "train": first, "test": second})
+
+
+def test_families_joined_by_a_child_go_to_one_split() -> None:
+    items = [Persona(f"You are {i}.", family=f"f{i % 7}") for i in range(21)]
+    halves = {"a": 0.5, "b": 0.5}
+    tied = split_personas([*items, Persona("You are both.", family="f0+f1")], halves, 0)
+    assert {p.family for p in tied["a"]} ^ {p.family for p in tied["b"]} == {f"f{i}" for i in range(7)} | {"f0+f1"}
+    side = next(split for split in tied.values() if any(p.family == "f0+f1" for p in split))
+    assert {"f0", "f1"} <= {p.family for p in side}
+
+
+def test_the_proof_counts_the_families_behind_a_joined_one() -> None:
+    proof = prove_disjoint({"train": [Persona("You are R.", family="a+b"), Persona("You are S.", family="a")]})
+    assert proof["splits"]["train"]["families"] == {"n": 2, "sha256": hashlib.sha256(b"a\nb\n").hexdigest()}
 
 
 def test_an_empty_split_proves_nothing() -> None:

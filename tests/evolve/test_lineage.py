@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from personaproof.core import Persona
-from personaproof.evolve import Candidate, Evidence, Lineage, families_of, join_families, shared_families
+from personaproof.data import families_of
+from personaproof.evolve import Candidate, Evidence, Lineage
 
 BETAS = st.sampled_from([0.0, 0.3, 0.9, 1.0])
 
@@ -154,13 +155,6 @@ def test_families_are_inherited_joined_and_spread_to_those_already_there() -> No
     assert lineage.persona(persona("c").id).family == "x+y"
     assert families_of(lineage.persona(persona("d").id)) == {"x", "y"}
     assert families_of(lineage.persona(persona("a").id)) == {"x"}
-
-
-def test_families_of_unnamed_personas_never_coincide() -> None:
-    assert families_of(persona(1)) == {persona(1).id}
-    assert not shared_families([persona(1)], [persona(2)])
-    assert shared_families([persona(1, "a+b")], [persona(2, "b+c"), persona(3, "d")]) == {"b"}
-    assert join_families(["b", "a", "b"]) == "a+b"
 
 
 def test_networkx_export_holds_evidence_and_operations() -> None:

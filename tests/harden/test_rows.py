@@ -317,8 +317,9 @@ def test_leakage_by_persona_family_and_intent_is_found(toy_rows: list[Row]) -> N
     proof = check_disjoint(toy_rows, {"evaluation": clean})
     assert set(proof["splits"]) == {"training", "evaluation"}
     assert set(proof["overlaps"].values()) == {0}
-    with pytest.raises(DataError, match="families"):
-        check_disjoint(toy_rows, {"evaluation": [*clean, Persona("You are another pirate.", family="pirate")]})
+    for family in ("pirate", "cook+pirate"):
+        with pytest.raises(DataError, match="families"):
+            check_disjoint(toy_rows, {"evaluation": [*clean, Persona("You are another pirate.", family=family)]})
     with pytest.raises(DataError, match="intents"):
         check_disjoint(
             toy_rows, {"evaluation": [*clean, Request("How does one steal bread?", True, intent="steal bread")]}

@@ -6,7 +6,8 @@ A source is a path (JSONL, JSON array, CSV, TSV; see `personaproof.data.files`),
 
 - request text: `REQUEST_TEXT`; category: `CATEGORY`; intent: `INTENT` (a field that is the text does not count), else
   the request's own id: every request is its own intent; safety label: `personaproof.data.labels`;
-- persona text: `PERSONA_TEXT`; name: `NAME`; family: `FAMILY`, else the persona's own id: every seed founds a lineage.
+- persona text: `PERSONA_TEXT`; name: `NAME`; family: `FAMILY` (``a+b`` descends from both), else the persona's own id:
+  every seed founds a lineage.
 
 The text's field is settled by the first row and must then be in every row. Outer white space is dropped from texts,
 inner white space kept. Rows of equal content id are merged into the first and listed in `Loaded.duplicates`.

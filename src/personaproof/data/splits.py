@@ -1,9 +1,9 @@
 """Splits that share no intent and no lineage family, and the proof of it for the manifest.
 
 A split is a pure function of the items as a set, the fractions and the seed: the order of the input does not matter.
-Groups (intents, families) are never cut. Requests of one intent stay together whether harmful or benign, so a benign
-twin goes where its harmful theme goes, also when the two are split separately with the same fractions and seed, as long
-as both hold the same intents in the same categories.
+Groups (intents; lineage families, with those that crossover joined to them) are never cut. Requests of one intent stay
+together whether harmful or benign, so a benign twin goes where its harmful theme goes, also when the two are split
+separately with the same fractions and seed, as long as both hold the same intents in the same categories.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from itertools import combinations
 from typing import Any, TypeVar
 
 from personaproof.core import DataError, Persona, RecipeError, Request, content_id, item_seed, normalise_text
+from personaproof.data.families import clans, families_of
 
 Item = TypeVar("Item", Request, Persona)
 
@@ -37,19 +38,19 @@ def split_requests(requests: Iterable[Request], fractions: Mapping[str, float], 
 
 def split_personas(personas: Iterable[Persona], fractions: Mapping[str, float], seed: int) -> dict[str, list[Persona]]:
     """Cut personas into named splits, disjoint by lineage family; otherwise as `split_requests`. A persona without a
-    family is its own."""
+    family is its own, and families that a crossover child joins (``a+b``) go to one split together."""
     personas = list(personas)
-    return _split(personas, family_of, {family_of(p): "" for p in personas}, fractions, seed, "lineage families")
+    clan = clans(personas)
+
+    def clan_of(persona: Persona) -> str:
+        return clan[min(families_of(persona))]
+
+    return _split(personas, clan_of, dict.fromkeys(clan.values(), ""), fractions, seed, "unrelated lineage families")
 
 
 def intent_of(request: Request) -> str:
     """The intent that splits go by; a request that names none is its own."""
     return request.intent or request.id
-
-
-def family_of(persona: Persona) -> str:
-    """The lineage family that splits go by; a persona that names none is its own."""
-    return persona.family or persona.id
 
 
 def _split(
@@ -145,7 +146,7 @@ def _contents(items: Collection[Request | Persona]) -> dict[str, set[str]]:
         "request_texts": {content_id("text", normalise_text(request.text).casefold()) for request in requests},
         "intents": {intent_of(request) for request in requests},
         "personas": {persona.id for persona in personas},
-        "families": {family_of(persona) for persona in personas},
+        "families": {family for persona in personas for family in families_of(persona)},
     }
 
 

@@ -2,8 +2,7 @@
 
 from personaproof.evolve.confirm import Confirmation, Confirmed, confirm
 from personaproof.evolve.diversity import farthest_first, training_personas
-from personaproof.evolve.evidence import Candidate, Evidence, gather_evidence
-from personaproof.evolve.families import families_of, join_families, shared_families
+from personaproof.evolve.evidence import Candidate, Evidence, Query, gather_evidence
 from personaproof.evolve.lineage import Lineage
 from personaproof.evolve.mutation import (
     GrammarMutator,
@@ -19,7 +18,7 @@ from personaproof.evolve.recipe import EvolveRecipe, recipe_path
 from personaproof.evolve.recording import cached_generate, lineage_recorder
 from personaproof.evolve.result import Found, Generation, SearchResult
 from personaproof.evolve.search import RecordLineage, SearchStopped, choose_requests, run_search
-from personaproof.evolve.strategies import ReferencePle, Strategy, strategies
+from personaproof.evolve.strategies import LineageThompson, PersonaGa, RandomSearch, ReferencePle, Strategy, strategies
 from personaproof.evolve.summary import search_summary
 
 __all__ = [
@@ -32,12 +31,16 @@ __all__ = [
     "Generation",
     "GrammarMutator",
     "Lineage",
+    "LineageThompson",
     "LlmMutator",
     "MutationContext",
     "Mutator",
     "Operation",
+    "PersonaGa",
     "Problem",
     "Proposal",
+    "Query",
+    "RandomSearch",
     "RecordLineage",
     "ReferencePle",
     "SearchResult",
@@ -46,16 +49,13 @@ __all__ = [
     "cached_generate",
     "choose_requests",
     "confirm",
-    "families_of",
     "farthest_first",
     "gather_evidence",
-    "join_families",
     "lineage_recorder",
     "mutators",
     "recipe_path",
     "run_search",
     "search_summary",
-    "shared_families",
     "strategies",
     "training_personas",
 ]

@@ -6,8 +6,8 @@ import random
 from collections.abc import Sequence
 
 from personaproof.core import Persona
+from personaproof.data import families_of, join_families
 from personaproof.evolve.evidence import Candidate
-from personaproof.evolve.families import families_of, join_families
 from personaproof.evolve.lineage import Lineage
 from personaproof.evolve.mutation import MUTATIONS, Child, Operation, Variation
 from personaproof.evolve.mutation.proposal import count_words

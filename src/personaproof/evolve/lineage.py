@@ -19,8 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from personaproof.core import Persona
+from personaproof.data import families_of, join_families
 from personaproof.evolve.evidence import Candidate, Evidence
-from personaproof.evolve.families import families_of, join_families
 
 Counts = NDArray[np.float64]
 
@@ -93,6 +93,10 @@ class Lineage:
             for child, parents in enumerate(self._parents)
             for parent, operation in parents.items()
         ]
+
+    def row(self, persona_id: str) -> int:
+        """Where the persona stands in the count arrays."""
+        return self._index[persona_id]
 
     def persona(self, persona_id: str) -> Persona:
         return self._candidates[self._index[persona_id]].persona

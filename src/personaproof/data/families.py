@@ -1,7 +1,7 @@
 """Lineage families: seed personas name them, descendants inherit them, and crossover joins them.
 
-A crossover child belongs to the families of both parents, written ``a+b``. Two searches are disjoint by family when no
-persona of one shares any part with a persona of the other.
+A crossover child belongs to the families of both parents, written ``a+b``. Two sets of personas are disjoint by family
+when no persona of one shares any part with a persona of the other.
 """
 
 from __future__ import annotations
@@ -31,3 +31,14 @@ def shared_families(left: Iterable[Persona], right: Iterable[Persona]) -> frozen
     ours = frozenset[str]().union(*(families_of(persona) for persona in left))
     theirs = frozenset[str]().union(*(families_of(persona) for persona in right))
     return ours & theirs
+
+
+def clans(personas: Iterable[Persona]) -> dict[str, str]:
+    """For each family, the clan it belongs to: the families that `personas` tie together, directly or through others,
+    by their joined name. A persona ``a+b`` puts ``a`` and ``b`` into one clan; a family joined to none is its own."""
+    tied: dict[str, frozenset[str]] = {}
+    for persona in personas:
+        families = families_of(persona)
+        merged = families.union(*(tied[family] for family in families if family in tied))
+        tied.update(dict.fromkeys(merged, merged))
+    return {family: join_families(merged) for family, merged in tied.items()}
