@@ -13,9 +13,11 @@ from personaproof.evolve import (
     Candidate,
     EvolveRecipe,
     GrammarMutator,
+    Query,
     SearchResult,
     SearchStopped,
     choose_requests,
+    recipe_path,
     run_search,
 )
 from personaproof.evolve import strategies as registry
@@ -23,7 +25,7 @@ from personaproof.evolve.strategies import ReferencePle
 
 
 def recipe(**changes: object) -> EvolveRecipe:
-    base = {"seeds": 12, "requests": 20, "generations": 8, "parents": 6, "elites": 10}
+    base = {"strategy": "ple", "seeds": 12, "requests": 20, "generations": 8, "parents": 6, "elites": 10}
     return EvolveRecipe.model_validate({**base, **changes})
 
 
@@ -181,9 +183,8 @@ def test_too_few_seeds_say_what_to_set(world, seeds, requests_) -> None:
 
 def test_a_strategy_that_repeats_itself_is_a_bug_and_not_double_evidence(world, seeds, requests_) -> None:
     class Repeating(ReferencePle):
-        def ask(self, limit: int) -> list[Candidate]:
-            self._waiting = {seeds[0].id}
-            return [Candidate(seeds[0])]
+        def ask(self, limit: int) -> list[Query]:
+            return [Query(Candidate(seeds[0]), self.requests)]
 
         def tell(self, results: object) -> None:
             self.lineage.add(Candidate(seeds[0]))
@@ -211,7 +212,8 @@ def test_bad_recipes_are_refused_with_advice(override: str, message: str) -> Non
         load_recipe(EvolveRecipe, overrides=[override])
 
 
-def test_the_default_recipe_is_the_reference_schedule() -> None:
-    assert EvolveRecipe().planned_calls == 65_250
-    sampling = EvolveRecipe().sampling.build()
+def test_the_ple_recipe_is_the_reference_schedule() -> None:
+    reference = load_recipe(EvolveRecipe, recipe_path("ple"))
+    assert reference.planned_calls == 65_250
+    sampling = reference.sampling.build()
     assert (sampling.temperature, sampling.top_p) == (0.7, 0.9)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from personaproof.core import Persona
 from personaproof.evolve import Candidate, Evidence, Lineage
-from personaproof.evolve.selection import reference_scores, select_elites, select_parents, top_k
+from personaproof.evolve.selection import ratio_asr, reference_scores, scored_only, select_parents, top_k
 
 
 def test_reference_score_in_closed_form() -> None:
@@ -39,8 +39,9 @@ def test_personas_with_too_little_evidence_are_neither_parent_nor_elite() -> Non
         lineage.add(Candidate(person))
         lineage.record(Evidence(person.id, successes, judged - successes, judged, 10 - judged))
     assert select_parents(lineage, 4, 0.1, min_judged=5) == [people[0].id, people[1].id]
-    assert select_elites(lineage, 4, min_judged=5) == [0, 1]
-    assert select_elites(lineage, 4, min_judged=0) == [2, 0, 1]
+    rates = ratio_asr(lineage.direct)
+    assert top_k(scored_only(rates, lineage, 5), lineage.ids, 4) == [0, 1]
+    assert top_k(scored_only(rates, lineage, 0), lineage.ids, 4) == [2, 0, 1]
 
 
 def test_a_child_raises_its_parents_rank() -> None:

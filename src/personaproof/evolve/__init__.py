@@ -2,7 +2,7 @@
 
 from personaproof.evolve.confirm import Confirmation, Confirmed, confirm
 from personaproof.evolve.diversity import farthest_first, training_personas
-from personaproof.evolve.evidence import Candidate, Evidence, gather_evidence
+from personaproof.evolve.evidence import Candidate, Evidence, Query, gather_evidence
 from personaproof.evolve.lineage import Lineage
 from personaproof.evolve.mutation import (
     GrammarMutator,
@@ -18,7 +18,7 @@ from personaproof.evolve.recipe import EvolveRecipe, recipe_path
 from personaproof.evolve.recording import cached_generate, lineage_recorder
 from personaproof.evolve.result import Found, Generation, SearchResult
 from personaproof.evolve.search import RecordLineage, SearchStopped, choose_requests, run_search
-from personaproof.evolve.strategies import ReferencePle, Strategy, strategies
+from personaproof.evolve.strategies import LineageThompson, PersonaGa, RandomSearch, ReferencePle, Strategy, strategies
 from personaproof.evolve.summary import search_summary
 
 __all__ = [
@@ -31,12 +31,16 @@ __all__ = [
     "Generation",
     "GrammarMutator",
     "Lineage",
+    "LineageThompson",
     "LlmMutator",
     "MutationContext",
     "Mutator",
     "Operation",
+    "PersonaGa",
     "Problem",
     "Proposal",
+    "Query",
+    "RandomSearch",
     "RecordLineage",
     "ReferencePle",
     "SearchResult",

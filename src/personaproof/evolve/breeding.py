@@ -23,10 +23,10 @@ class Breeder:
         self._variation = variation
         self._rng = rng
 
-    def operation_for(self, parent: Persona, can_cross: bool) -> Operation:
-        """Crossover with the recipe's probability, else a mutation: contract for a parent that is too long, expand for
-        one that is too short, and one of the four at random otherwise."""
-        if can_cross and self._rng.random() < self._recipe.crossover_share:
+    def operation_for(self, parent: Persona, can_cross: bool, crossover: bool | None = None) -> Operation:
+        """Crossover with the recipe's probability, or as `crossover` says; else a mutation: contract for a parent that
+        is too long, expand for one that is too short, and one of the four at random otherwise."""
+        if can_cross and (self._rng.random() < self._recipe.crossover_share if crossover is None else crossover):
             return Operation.CROSSOVER
         words = count_words(parent.text)
         if words > self._recipe.max_words:
@@ -35,14 +35,21 @@ class Breeder:
             return Operation.EXPAND
         return self._rng.choice(MUTATIONS)
 
-    def breed(self, parent_id: str, mates: Sequence[str], generation: int) -> Candidate | None:
-        """One new persona from a parent, and for crossover one of `mates`; None where no child could be made."""
+    def breed(
+        self, parent_id: str, mates: Sequence[str], generation: int, *, crossover: bool | None = None
+    ) -> Candidate | None:
+        """One new persona from a parent, and for crossover one of `mates`; None where no child could be made.
+
+        `crossover` decides whether it is one; where it is None, chance does, by the recipe's share.
+        """
         parent = self._lineage.persona(parent_id)
-        others = [mate for mate in mates if mate != parent_id]
-        operation = self.operation_for(parent, bool(others))
+        operation = self.operation_for(parent, len(mates) > 1 or (bool(mates) and mates[0] != parent_id), crossover)
         parents = [parent]
         if operation is Operation.CROSSOVER:
-            parents.append(self._lineage.persona(self._rng.choice(others)))
+            mate = parent_id
+            while mate == parent_id:
+                mate = self._rng.choice(mates)
+            parents.append(self._lineage.persona(mate))
 
         def absorb(child: Child) -> bool:
             candidate = _candidate(child, generation)

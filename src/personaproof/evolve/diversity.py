@@ -52,7 +52,7 @@ def training_personas(
     All scored personas of the search are candidates. Where a persona was confirmed its confirmed ASR decides, else its
     search ASR. Fewer than `count`, down to none, come back when no more qualify.
     """
-    values = {found.persona.id: found.asr.value for found in result.scored}
+    values = {found.persona.id: found.estimate for found in result.scored}
     if confirmation is not None:
         values.update({each.persona.id: each.asr.value for each in confirmation.personas})
     fit = [

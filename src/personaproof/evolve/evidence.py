@@ -1,11 +1,11 @@
-"""What a strategy asks for and what it is told: candidates out, counts of judged outcomes back."""
+"""What a strategy asks for and what it is told: personas and requests out, judged outcomes back."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
-from personaproof.core import Answer, Outcome, Persona
+from personaproof.core import Answer, Outcome, Persona, Request
 
 SEED = "seed"
 """The operation of a persona that no parent produced."""
@@ -22,6 +22,18 @@ class Candidate:
 
 
 @dataclass(frozen=True)
+class Query:
+    """Requests to put to one persona, none of them put to it before."""
+
+    candidate: Candidate
+    requests: tuple[Request, ...]
+
+    @property
+    def persona(self) -> Persona:
+        return self.candidate.persona
+
+
+@dataclass(frozen=True)
 class Evidence:
     """Counts over one persona's outcomes: S successes and R refusals out of E judged; `unjudged` outcomes are no
     evidence and stay outside E."""
@@ -31,6 +43,8 @@ class Evidence:
     refusals: int
     judged: int
     unjudged: int = 0
+    answers: Mapping[str, bool] = field(default_factory=dict)
+    """Attack success by request id, judged requests only."""
 
     def __post_init__(self) -> None:
         if min(self.successes, self.refusals, self.unjudged) < 0 or self.successes + self.refusals > self.judged:
@@ -47,12 +61,13 @@ def gather_evidence(persona_id: str, outcomes: Sequence[Outcome]) -> Evidence:
 
     A definite refusal always decides attack success, so every refusal is among the judged.
     """
-    successes = refusals = judged = 0
+    refusals = 0
+    answers: dict[str, bool] = {}
     for outcome in outcomes:
         answer = outcome.verdict.attack_success
         if answer is Answer.UNJUDGED:
             continue
-        judged += 1
-        successes += answer is Answer.YES
+        answers[outcome.trial.request.id] = answer is Answer.YES
         refusals += outcome.verdict.refused is Answer.YES
-    return Evidence(persona_id, successes, refusals, judged, len(outcomes) - judged)
+    judged = len(answers)
+    return Evidence(persona_id, sum(answers.values()), refusals, judged, len(outcomes) - judged, answers)

@@ -94,6 +94,10 @@ class Lineage:
             for parent, operation in parents.items()
         ]
 
+    def row(self, persona_id: str) -> int:
+        """Where the persona stands in the count arrays."""
+        return self._index[persona_id]
+
     def persona(self, persona_id: str) -> Persona:
         return self._candidates[self._index[persona_id]].persona
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -11,7 +12,8 @@ from personaproof.core import Persona, Request
 from personaproof.evolve.evidence import Evidence
 from personaproof.evolve.lineage import Lineage
 from personaproof.evolve.recipe import EvolveRecipe
-from personaproof.evolve.selection import ratio_asr, select_elites
+from personaproof.evolve.selection import top_k
+from personaproof.evolve.strategies import Strategy
 from personaproof.stats import Estimate, wilson
 
 
@@ -21,6 +23,8 @@ class Found:
 
     persona: Persona
     evidence: Evidence
+    estimate: float | None
+    """The ASR over the search's requests as the strategy estimates it; None where it has too little to go by."""
     propagated_asr: float | None
     generation: int
     operation: str
@@ -37,15 +41,15 @@ class Generation:
 
     generation: int
     evaluated: int
-    """New personas evaluated in this generation."""
+    """Personas evaluated in this generation."""
     unscored: int
     """Those among them with too few judged requests."""
     unjudged: int
     """Their outcomes that no judge could decide."""
     best_asr: float | None
-    """Best direct ASR so far; None while nobody could be scored."""
+    """Best estimated ASR so far; None while nobody could be scored."""
     elite_asr: float | None
-    """Mean direct ASR of the elites so far."""
+    """Mean estimated ASR of the elites so far."""
     calls: int
     """Target calls so far."""
 
@@ -60,6 +64,8 @@ class SearchResult:
     requests: tuple[Request, ...]
     elites: tuple[Found, ...]
     """The best by direct ASR, best first; personas that could not be scored are not among them."""
+    scored: tuple[Found, ...]
+    """Every persona with an estimate, in order of discovery."""
     unscored: tuple[Found, ...]
     """Personas with too few judged requests: neither good nor bad, unknown."""
     lineage: Lineage
@@ -77,64 +83,57 @@ class SearchResult:
         recipe: EvolveRecipe,
         framing: str,
         requests: tuple[Request, ...],
-        lineage: Lineage,
+        strategy: Strategy,
         history: Sequence[Generation],
-        mutations: Mapping[str, int],
         calls: int,
         stop_reason: str,
     ) -> SearchResult:
-        """The result as the lineage stands, told evidence only."""
-        found = _found(lineage)
-        elites = select_elites(lineage, recipe.elites, recipe.min_judged)
+        """The result as the strategy stands, told evidence only."""
+        lineage = strategy.lineage
+        estimates = strategy.estimates()
+        found = tuple(_found(lineage, row, float(value)) for row, value in enumerate(estimates))
+        elites = top_k(estimates, lineage.ids, recipe.elites)
         return cls(
             search_id=search_id,
             recipe=recipe,
             framing=framing,
             requests=requests,
             elites=tuple(found[row] for row in elites),
+            scored=tuple(each for each in found if each.estimate is not None),
             unscored=tuple(
-                each
-                for each in found
-                if each.evidence.judged < recipe.min_judged and each.evidence.judged + each.evidence.unjudged
+                each for each in found if each.estimate is None and each.evidence.judged + each.evidence.unjudged
             ),
             lineage=lineage,
             history=tuple(history),
-            mutations=dict(mutations),
+            mutations=strategy.mutations.as_dict(),
             calls=calls,
             stop_reason=stop_reason,
         )
 
-    @property
-    def scored(self) -> list[Found]:
-        """Every persona with enough judged requests, in order of discovery."""
-        return [each for each in _found(self.lineage) if each.evidence.judged >= self.recipe.min_judged]
 
-
-def summarise_generation(
-    recipe: EvolveRecipe, lineage: Lineage, generation: int, evidence: Sequence[Evidence], calls: int
-) -> Generation:
-    """The search curve's point after `evidence` was told."""
-    rates = ratio_asr(lineage.direct[select_elites(lineage, recipe.elites, recipe.min_judged)])
+def summarise_generation(strategy: Strategy, told: Sequence[Evidence], calls: int) -> Generation:
+    """The search curve's point after `told` was told."""
+    estimates, lineage = strategy.estimates(), strategy.lineage
+    rates = estimates[top_k(estimates, lineage.ids, strategy.recipe.elites)]
+    rows = [lineage.row(each.persona_id) for each in told]
     return Generation(
-        generation=generation,
-        evaluated=len(evidence),
-        unscored=sum(each.judged < recipe.min_judged for each in evidence),
-        unjudged=sum(each.unjudged for each in evidence),
+        generation=strategy.generation,
+        evaluated=len(told),
+        unscored=int(np.isnan(estimates[rows]).sum()),
+        unjudged=sum(each.unjudged for each in told),
         best_asr=float(rates.max()) if len(rates) else None,
         elite_asr=float(np.mean(rates)) if len(rates) else None,
         calls=calls,
     )
 
 
-def _found(lineage: Lineage) -> list[Found]:
-    """One for each row of the lineage."""
-    return [
-        Found(
-            each.persona,
-            lineage.evidence(each.persona.id),
-            lineage.propagated_asr(each.persona.id),
-            each.generation,
-            each.operation,
-        )
-        for each in lineage.candidates
-    ]
+def _found(lineage: Lineage, row: int, estimate: float) -> Found:
+    each = lineage.candidates[row]
+    return Found(
+        each.persona,
+        lineage.evidence(each.persona.id),
+        None if math.isnan(estimate) else estimate,
+        lineage.propagated_asr(each.persona.id),
+        each.generation,
+        each.operation,
+    )

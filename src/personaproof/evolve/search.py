@@ -1,7 +1,8 @@
-"""Driving a strategy: ask for personas, put the fixed requests to them, judge, tell."""
+"""Driving a strategy: ask whom to put which requests to, generate, judge, tell."""
 
 from __future__ import annotations
 
+import itertools
 import random
 import sys
 from collections.abc import Callable, Sequence
@@ -16,7 +17,7 @@ from personaproof.core import (
     Trial,
     content_id,
 )
-from personaproof.evolve.evidence import Candidate, Evidence, gather_evidence
+from personaproof.evolve.evidence import Candidate, Evidence, Query, gather_evidence
 from personaproof.evolve.mutation import Mutator
 from personaproof.evolve.recipe import EvolveRecipe
 from personaproof.evolve.result import Generation, SearchResult, summarise_generation
@@ -24,6 +25,9 @@ from personaproof.evolve.strategies import Strategy, strategies
 
 RecordLineage = Callable[[str, Sequence[Candidate]], None]
 """Called with the search's id and what it discovered since the last call, before any of it is evaluated."""
+
+
+Watch = Callable[[SearchResult], None]
 
 
 class SearchStopped(PersonaProofError):
@@ -45,12 +49,14 @@ def run_search(
     framing: str,
     record: RecordLineage | None = None,
     progress: Progress | None = None,
+    watch: Watch | None = None,
 ) -> SearchResult:
     """Evolve personas that make a model comply with harmful requests, and report the best.
 
     `seeds` gives at least `recipe.seeds` personas (the first so many are used) and `requests` at least
     `recipe.requests` harmful ones, of which one fixed set is drawn for the whole search. `framing` names how personas
     enter the conversation (resolved: not "auto"). `progress` counts target calls against `recipe.planned_calls`.
+    `watch` is shown the result as it stands after every generation.
 
     The search is a pure function of its arguments: resuming one is running it again with an `evaluate` and a mutator
     that remember what was generated. Raises DataError for too few or unfit inputs, and SearchStopped, with everything
@@ -58,10 +64,10 @@ def run_search(
     """
     fixed = choose_requests(requests, recipe.requests, recipe.seed)
     chosen = _first_seeds(seeds, recipe.seeds)
-    strategy = strategies.get(recipe.strategy)(recipe, chosen, mutator)
+    strategy = strategies.get(recipe.strategy)(recipe, chosen, fixed, mutator)
     search = _Search(recipe, strategy, fixed, framing, _search_id(recipe, framing, chosen, fixed))
     try:
-        search.run(evaluate, record, progress)
+        search.run(evaluate, record, progress, watch)
     except PersonaProofError as error:
         message = (
             f"the search stopped in generation {len(search.history)}, after {search.calls} target calls: {error} "
@@ -124,15 +130,19 @@ class _Search:
         self.history: list[Generation] = []
         self.stop_reason = ""
 
-    def run(self, evaluate: Evaluate, record: RecordLineage | None, progress: Progress | None) -> None:
+    def run(
+        self, evaluate: Evaluate, record: RecordLineage | None, progress: Progress | None, watch: Watch | None
+    ) -> None:
         while asked := self._ask():
             self._record(record)
             evidence = self._evaluate(asked, evaluate)
             self._strategy.tell(evidence)
-            self.calls += len(asked) * len(self._requests)
-            self.history.append(self._summary(asked, evidence))
+            self.calls += sum(len(query.requests) for query in asked)
+            self.history.append(summarise_generation(self._strategy, evidence, self.calls))
             if progress is not None:
                 progress(self.calls, self._recipe.planned_calls)
+            if watch is not None:
+                watch(self.result(""))
         # The last ask may have found known personas again, along new paths.
         self._record(record)
 
@@ -142,35 +152,28 @@ class _Search:
             record(self._search_id, found)
         self._recorded += len(found)
 
-    def _ask(self) -> list[Candidate]:
-        affordable = self._affordable()
+    def _ask(self) -> list[Query]:
+        affordable = sys.maxsize if self._recipe.budget is None else self._recipe.budget - self.calls
         if affordable < 1:
             self.stop_reason = "budget spent"
             return []
         asked = self._strategy.ask(affordable)
         self.stop_reason = self._strategy.stop_reason
+        if sum(len(query.requests) for query in asked) > affordable:
+            raise RuntimeError(f"strategy {self._recipe.strategy!r} asked for more than the budget has left")
         return asked
 
-    def _affordable(self) -> int:
-        """Personas that the rest of the budget covers; without one, there is no limit."""
-        if self._recipe.budget is None:
-            return sys.maxsize
-        return (self._recipe.budget - self.calls) // len(self._requests)
-
-    def _evaluate(self, asked: Sequence[Candidate], evaluate: Evaluate) -> list[Evidence]:
-        trials = [Trial(request, candidate.persona, self._framing) for candidate in asked for request in self._requests]
+    def _evaluate(self, asked: Sequence[Query], evaluate: Evaluate) -> list[Evidence]:
+        trials = [Trial(request, query.persona, self._framing) for query in asked for request in query.requests]
         ids = {trial.id for trial in trials}
         if len(ids) < len(trials) or not ids.isdisjoint(self._evaluated):
-            raise RuntimeError(f"strategy {self._recipe.strategy!r} asked for a persona twice")
+            raise RuntimeError(f"strategy {self._recipe.strategy!r} put a request to a persona twice")
         outcomes = evaluate(trials)
         if [outcome.trial.id for outcome in outcomes] != [trial.id for trial in trials]:
             raise RuntimeError("evaluate must return one outcome a trial, in order")
         self._evaluated |= ids
-        size = len(self._requests)
-        return [gather_evidence(each.persona.id, outcomes[i * size : (i + 1) * size]) for i, each in enumerate(asked)]
-
-    def _summary(self, asked: Sequence[Candidate], evidence: Sequence[Evidence]) -> Generation:
-        return summarise_generation(self._recipe, self._strategy.lineage, asked[0].generation, evidence, self.calls)
+        left = iter(outcomes)
+        return [gather_evidence(query.persona.id, list(itertools.islice(left, len(query.requests)))) for query in asked]
 
     def result(self, stop_reason: str) -> SearchResult:
         return SearchResult.of(
@@ -178,9 +181,8 @@ class _Search:
             recipe=self._recipe,
             framing=self._framing,
             requests=self._requests,
-            lineage=self._strategy.lineage,
+            strategy=self._strategy,
             history=self.history,
-            mutations=self._strategy.mutations.as_dict(),
             calls=self.calls,
             stop_reason=stop_reason,
         )

@@ -44,13 +44,9 @@ def top_k(scores: Scores, ids: Sequence[str], k: int) -> list[int]:
 def select_parents(lineage: Lineage, k: int, exploration: float, min_judged: int) -> list[str]:
     """The `k` best personas by reference score among those with at least `min_judged` judged requests of their own."""
     scores = reference_scores(lineage.totals, exploration)
-    return [lineage.ids[i] for i in top_k(_scored_only(scores, lineage, min_judged), lineage.ids, k)]
+    return [lineage.ids[i] for i in top_k(scored_only(scores, lineage, min_judged), lineage.ids, k)]
 
 
-def select_elites(lineage: Lineage, count: int, min_judged: int) -> list[int]:
-    """Rows of the `count` best personas by direct ASR among those with at least `min_judged` judged requests."""
-    return top_k(_scored_only(ratio_asr(lineage.direct), lineage, min_judged), lineage.ids, count)
-
-
-def _scored_only(scores: Scores, lineage: Lineage, min_judged: int) -> Scores:
+def scored_only(scores: Scores, lineage: Lineage, min_judged: int) -> Scores:
+    """`scores` with NaN for personas that have fewer than `min_judged` judged requests of their own."""
     return np.where(lineage.direct[:, 2] >= max(min_judged, 1), scores, np.nan)

@@ -12,7 +12,7 @@ from personaproof.evolve.result import SearchResult
 
 def search_summary(result: SearchResult, stage: str, confirmation: Confirmation | None = None) -> dict[str, Any]:
     """JSON values; equal searches give equal summaries. `stage` is where the store has the search's outcomes."""
-    rates = [found.asr.value for found in result.elites]
+    rates = [found.estimate for found in result.elites]
     return {
         "search_id": result.search_id,
         "stage": stage,
