@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import settings
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from transformers import (
     Gemma3ForCausalLM,
@@ -21,6 +22,10 @@ from transformers import (
     Qwen2Config,
     Qwen2ForCausalLM,
 )
+
+# Properties are checked on fewer examples than Hypothesis would, and never against the clock.
+settings.register_profile("personaproof", deadline=None, max_examples=60)
+settings.load_profile("personaproof")
 
 VOCABULARY = 384
 CORPUS = (

@@ -5,12 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import pytest
-from hypothesis import settings
 
 from personaproof.core import Completion, Conversation, Engine, Job, ModelError, ScoredResponse
-
-settings.register_profile("personaproof", deadline=None, max_examples=60)
-settings.load_profile("personaproof")
 
 Script = Callable[[Conversation], str]
 
