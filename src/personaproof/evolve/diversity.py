@@ -1,14 +1,18 @@
-"""Choosing training personas that differ: greedy farthest-first over the words they use."""
+"""How different the elites are, and choosing training personas that differ."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import Any
 
-from personaproof.core import Persona
+from personaproof.core import Persona, normalise_text
 from personaproof.evolve.confirm import Confirmation
+from personaproof.evolve.descriptors import AXES, counts, describe
 from personaproof.evolve.mutation.proposal import count_words
+from personaproof.evolve.regions import Embed, Regions
 from personaproof.evolve.result import SearchResult
+from personaproof.evolve.similarity import TfIdf
 
 _WORD = re.compile(r"\w+")
 
@@ -63,3 +67,47 @@ def training_personas(
         and count_words(found.persona.text) <= max_words
     ]
     return farthest_first(fit, count)
+
+
+def diversity_summary(elites: Sequence[str], everyone: Sequence[str], embed: Embed | None = None) -> dict[str, Any]:
+    """How different the elites of a search are, as JSON values for ``searches.<name>.diversity`` of summary.json.
+
+    `elites` and `everyone` (the whole lineage) are texts; each text counts once. Regions are clusters of all of them,
+    and similarities are cosines of TF-IDF vectors with the document frequencies of all of them:
+
+    - ``cells``: cells of the archive that hold an elite; ``reachable_cells``: those that hold any persona;
+      ``coverage``: the first over the second.
+    - ``mean_similarity``: mean over pairs of elites; ``mean_similarity_all``: of everyone, to compare with;
+      ``nearest_similarity``: mean over elites of the similarity to the elite most like it. One failure reworded shows
+      in the last even where the first is low.
+    - ``counts``: by axis and value, ``elites`` and ``personas``; ``regions``: the words that mark each region (empty
+      with `embed`, see `Regions`).
+
+    A number that cannot be had (no elite, no pair) is None. Neither order nor repetition of texts changes the result.
+    """
+    best = sorted({normalise_text(text) for text in elites})
+    everybody = sorted({normalise_text(text) for text in everyone} | set(best))
+    regions = Regions.fit(everybody, embed=embed) if everybody else None
+    of_best, of_all = describe(best, regions), describe(everybody, regions)
+    cells, reachable = len({each.cell for each in of_best}), len({each.cell for each in of_all})
+    model = TfIdf(everybody) if everybody else None
+    among_best, among_all = counts(of_best), counts(of_all)
+    return {
+        "axes": list(AXES),
+        "elites": len(best),
+        "personas": len(everybody),
+        "cells": cells,
+        "reachable_cells": reachable,
+        "coverage": cells / reachable if reachable else None,
+        "mean_similarity": model.mean_pairwise(best) if model else None,
+        "mean_similarity_all": model.mean_pairwise(everybody) if model else None,
+        "nearest_similarity": float(model.nearest(best).mean()) if model and len(best) > 1 else None,
+        "counts": {
+            axis: {
+                value: {"elites": among_best[axis][value], "personas": among_all[axis][value]}
+                for value in sorted(among_all[axis])
+            }
+            for axis in AXES
+        },
+        "regions": [list(terms) for terms in regions.terms] if regions else [],
+    }
