@@ -2,7 +2,8 @@
 
 from personaproof.harden.gather import TrainingData, gather_rows, planned_training_calls
 from personaproof.harden.leakage import check_disjoint
-from personaproof.harden.loop import Loop, LoopRecipe, LoopResult, LoopSplits, Narrator, loop_recipe, planned_calls
+from personaproof.harden.loop import Loop, LoopResult, Narrator
+from personaproof.harden.loop_plan import LoopRecipe, LoopSplits, loop_recipe, planned_calls
 from personaproof.harden.method import Method, Training, TrainingJob, methods
 from personaproof.harden.picl_training import picl
 from personaproof.harden.recipe import (

@@ -9,27 +9,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-import yaml
-from pydantic import Field
-
-from personaproof.audit import Audit, AuditRecipe, Comparison, build_trials, choose, compare_outcomes, run_audit
+from personaproof.audit import Audit, Comparison, build_trials, choose, compare_outcomes, run_audit
 from personaproof.audit.plan import AuditPlan
 from personaproof.core import (
     Engine,
     Judge,
-    Persona,
     Progress,
-    Recipe,
     RecipeError,
     Request,
     Sampling,
     UtilityJudge,
     resolve_framing,
 )
-from personaproof.data import prove_disjoint, split_personas, split_requests
 from personaproof.evolve import (
     Confirmation,
-    EvolveRecipe,
     MutationContext,
     SearchResult,
     confirm,
@@ -41,55 +34,12 @@ from personaproof.evolve import (
 )
 from personaproof.harden.gather import TrainingData, gather_rows
 from personaproof.harden.leakage import check_disjoint
-from personaproof.harden.recipe import RECIPES, PICLRecipe
+from personaproof.harden.loop_plan import LoopRecipe, LoopSplits
 from personaproof.harden.rows import RowSet
 from personaproof.harden.train import HardenResult, harden
 from personaproof.store import Collector, RunDirectory
 
 SUMMARY_VERSION = 1
-
-
-class LoopRecipe(Recipe):
-    """Settings of one round. `seed` governs the splits, the answers, the searches and the training."""
-
-    seed: int = Field(0, ge=0)
-    evolve: EvolveRecipe = EvolveRecipe()
-    harden: PICLRecipe = PICLRecipe()
-    audit: AuditRecipe = AuditRecipe()
-    training_personas: int = Field(16, ge=1)
-    """Personas trained on: of the training search, ASR at least `training_threshold`, chosen to differ."""
-    training_threshold: float = Field(0.6, ge=0, le=1)
-    training_requests: int = Field(40, ge=1)
-    """Harmful and benign requests each that training rows are made from."""
-    benign_per_persona: int = Field(12, ge=1)
-
-
-@dataclass(frozen=True)
-class LoopSplits:
-    """Who and what each part of the loop may see. `proof` goes into the manifest."""
-
-    personas: Mapping[str, Sequence[Persona]]
-    """"training" and "held_out": the seeds of the two searches."""
-    harmful: Mapping[str, Sequence[Request]]
-    """"training" (search and rows), "search" (held-out and fresh search), "evaluation"."""
-    benign: Mapping[str, Sequence[Request]]
-    """"training" and "evaluation"."""
-    proof: Mapping[str, Any]
-
-    @classmethod
-    def of(
-        cls, personas: Sequence[Persona], harmful: Sequence[Request], benign: Sequence[Request], seed: int
-    ) -> LoopSplits:
-        """Seeded splits. Raises DataError where there are too few families or intents."""
-        people = split_personas(personas, {"training": 0.5, "held_out": 0.5}, seed)
-        bad = split_requests(harmful, {"training": 0.4, "search": 0.2, "evaluation": 0.4}, seed)
-        good = split_requests(benign, {"training": 0.5, "evaluation": 0.5}, seed)
-        proof = {
-            "personas": prove_disjoint(people),
-            "harmful": prove_disjoint(bad),
-            "benign": prove_disjoint(good),
-        }
-        return cls(people, bad, good, proof)
 
 
 class Narrator(Protocol):
@@ -294,23 +244,3 @@ class Loop:
 
     def _evaluation(self, requests: Mapping[str, Sequence[Request]]) -> list[Request]:
         return choose(requests["evaluation"], self.recipe.audit.max_requests, self.recipe.seed)
-
-
-def planned_calls(recipe: LoopRecipe, splits: LoopSplits) -> int:
-    """Target calls of a whole loop at most: the estimate shown before the start."""
-    elites = min(recipe.evolve.elites, recipe.evolve.seeds + recipe.evolve.generations * recipe.evolve.parents)
-    most = recipe.audit.max_requests
-    sizes = (len(splits.harmful["evaluation"]), len(splits.benign["evaluation"]))
-    harmful, benign = sizes if most is None else (min(size, most) for size in sizes)
-    audit = (elites + 1) * (harmful + benign) * recipe.audit.samples
-    trained = min(recipe.training_requests, len(splits.harmful["training"]))
-    everyone = recipe.training_personas + len(splits.personas["training"])
-    rows = trained * (recipe.training_personas + TrainingData.direct_samples + 1) + everyone * recipe.benign_per_persona
-    return 3 * recipe.evolve.planned_calls + 2 * audit + rows + elites * harmful
-
-
-def loop_recipe(name: str) -> dict[str, Any]:
-    """Values of a built-in loop recipe, with the PICL recipe of the same name as its `harden` part."""
-    loop = yaml.safe_load((RECIPES / "loop" / f"{name}.yaml").read_text(encoding="utf-8"))
-    picl = yaml.safe_load((RECIPES / f"{name}.yaml").read_text(encoding="utf-8"))
-    return {**loop, "harden": picl}
