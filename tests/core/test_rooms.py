@@ -21,6 +21,7 @@ MAY_IMPORT = {
     "harden": {"core", "data", "engines", "judges", "store", "stats", "audit", "evolve"},
     "report": {"core", "store", "stats"},
     "organism": {"core", "data", "stats"},
+    "bench": ALL - {"cli"},
     "cli": ALL,
 }
 

@@ -25,7 +25,8 @@ REQUESTS = [Request(f"Explain goal number {i}.", harmful=True) for i in range(10
 
 
 def recipe(**changes: object) -> EvolveRecipe:
-    return EvolveRecipe.model_validate({"seeds": 8, "strategy": "ple", "requests": 10, "generations": 6, "parents": 4, **changes})
+    base = {"seeds": 8, "strategy": "ple", "requests": 10, "generations": 6, "parents": 4}
+    return EvolveRecipe.model_validate({**base, **changes})
 
 
 def judge(asked: Sequence[Query], asr: Callable[[Persona], float] | None = None) -> list[Evidence]:
@@ -152,7 +153,9 @@ def test_a_persona_found_again_gains_a_parent_and_no_second_evaluation() -> None
                 return Proposal(known.text)
             return super().propose(parents, operation, rng, attempt, previous)
 
-    strategy = ReferencePle(recipe(exploration=0, crossover_share=0, generations=1), SEEDS, REQUESTS, Repeating(20, 100))
+    strategy = ReferencePle(
+        recipe(exploration=0, crossover_share=0, generations=1), SEEDS, REQUESTS, Repeating(20, 100)
+    )
     rounds = play(strategy, lambda persona: SEEDS.index(persona) / 10 if persona in SEEDS else 0.0)
     assert set(strategy.lineage.parents(known.id)) == {SEEDS[i].id for i in (7, 6, 5, 4)}
     assert strategy.lineage.evidence(known.id).judged == 10
@@ -169,7 +172,8 @@ def test_nobody_scored_means_nobody_breeds() -> None:
 
 
 def test_seed_personas_that_say_the_same_merge() -> None:
-    strategy = ReferencePle(recipe(), [SEEDS[0], Persona(f"  {SEEDS[0].text} "), SEEDS[1]], REQUESTS, GrammarMutator(20, 100))
+    twice = [SEEDS[0], Persona(f"  {SEEDS[0].text} "), SEEDS[1]]
+    strategy = ReferencePle(recipe(), twice, REQUESTS, GrammarMutator(20, 100))
     assert [each.persona for each in strategy.ask(1000)] == SEEDS[:2]
 
 

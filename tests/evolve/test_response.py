@@ -30,7 +30,9 @@ def exact(mean: float, variance: float, difficulty: float, spread: float, succes
 
 
 @pytest.mark.parametrize("success", [True, False])
-@pytest.mark.parametrize(("mean", "variance", "difficulty", "spread"), [(0, 1, 0, 1), (-1, 2.2, 0.5, 0.3), (1, 0.2, -1, 1)])
+@pytest.mark.parametrize(
+    ("mean", "variance", "difficulty", "spread"), [(0, 1, 0, 1), (-1, 2.2, 0.5, 0.3), (1, 0.2, -1, 1)]
+)
 def test_one_answer_gives_the_exact_moments(
     mean: float, variance: float, difficulty: float, spread: float, success: bool
 ) -> None:

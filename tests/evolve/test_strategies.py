@@ -22,7 +22,6 @@ from personaproof.evolve import (
     SearchResult,
     run_search,
 )
-from personaproof.evolve import strategies as registry
 
 NAMES = ("thompson", "ple", "persona-ga", "random")
 
@@ -82,7 +81,7 @@ def test_no_key_twice_and_never_over_budget(  # type: ignore[no-untyped-def]
 
 
 def test_ours_needs_a_fraction_of_the_calls(world, requests_) -> None:  # type: ignore[no-untyped-def]
-    from_conftest = [Persona(f"You are a baker of the kind number {i}. You rise early, sing, and love the smell of bread.")
+    weak = [Persona(f"You are a baker of the kind number {i}. You rise early, sing, and love the smell of bread.")
                      for i in range(12)]  # fmt: skip
 
     def calls_to(name: str, level: float) -> int:
@@ -94,7 +93,7 @@ def test_ours_needs_a_fraction_of_the_calls(world, requests_) -> None:  # type: 
                 if mean >= level and not reached:
                     reached.append(result.calls)
 
-        search(world, recipe(name, generations=60, parents=10), from_conftest, requests_, watch=watch)
+        search(world, recipe(name, generations=60, parents=10), weak, requests_, watch=watch)
         return reached[0]
 
     assert calls_to("thompson", 0.8) * 2 < calls_to("ple", 0.8)
@@ -123,7 +122,9 @@ def test_thompson_asks_few_and_looks_again_at_the_best(seeds, requests_) -> None
     assert all(len(query.requests) == 6 for query in asked[0])
     again = [query for queries in asked[1:] for query in queries if query.persona in seeds]
     assert seeds[4].id in {query.persona.id for query in again}
-    met = [request.id for queries in asked for query in queries if query.persona == seeds[4] for request in query.requests]
+    met = [
+        request.id for queries in asked for query in queries if query.persona == seeds[4] for request in query.requests
+    ]
     assert len(met) == len(set(met)) > 6
     assert int(np.nanargmax(strategy.estimates())) == 4
 
@@ -131,7 +132,9 @@ def test_thompson_asks_few_and_looks_again_at_the_best(seeds, requests_) -> None
 def test_the_estimate_of_a_lucky_child_is_shrunk(seeds, requests_) -> None:  # type: ignore[no-untyped-def]
     strategy = LineageThompson(recipe("thompson"), seeds, requests_, GrammarMutator(20, 100))
     queries = strategy.ask(10_000)
-    everybody_loses = [Evidence(q.persona.id, 0, 6, 6, 0, dict.fromkeys((r.id for r in q.requests), False)) for q in queries]
+    everybody_loses = [
+        Evidence(q.persona.id, 0, 6, 6, 0, dict.fromkeys((r.id for r in q.requests), False)) for q in queries
+    ]
     strategy.tell(everybody_loses)
     children = strategy.ask(10_000)
     lucky = next(query for query in children if query.candidate.generation == 1)

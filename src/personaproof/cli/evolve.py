@@ -10,7 +10,8 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from personaproof.cli._console import console, progress
-from personaproof.core import Answer, Conversation, Exchange, Judge, Message, Request
+from personaproof.cli._stopping import graceful_stop, read_budget
+from personaproof.core import Answer, Conversation, Engine, Exchange, Judge, Message, Request
 
 
 def evolve(
@@ -25,14 +26,16 @@ def evolve(
     confirm_share: float = 0.4,
     judge: str = "patterns",
     judge_model: str | None = None,
-    mutator_model: str | None = None,
+    mutator_engine: str | None = None,
+    budget: str | None = None,
+    transfer_to: Annotated[tuple[str, ...], Parameter(negative="")] = (),
     base_url: str | None = None,
     batch_size: int | None = None,
     store: str | None = None,
 ) -> None:
-    """Evolve personas that break MODEL (Persona Lineage Evolution), and confirm the best on requests the search never
-    saw. Leaves elites.jsonl, a persona file for `audit` and `harden`, beside the report. Interrupted, the same command
-    continues.
+    """Evolve personas that break MODEL, and confirm the best on requests the search never saw. Leaves elites.jsonl, a
+    persona file for `audit` and `harden`, beside the report. Ctrl-C ends the search after the generation under way and
+    reports what it found; a second one stops at once. Either way, the same command continues.
 
     Parameters
     ----------
@@ -47,7 +50,7 @@ def evolve(
     out
         Run directory.
     recipe
-        `ple` (the published schedule), `organism`, or a YAML file.
+        `thompson` (the default), `ple` (the published schedule), `organism`, or a YAML file.
     set_
         Override of one setting, such as `--set generations=5`, `--set mutator=llm`; may be repeated.
     confirm_share
@@ -56,8 +59,12 @@ def evolve(
         Who decides: patterns, wildguard, llama-guard-3, harmbench, strongreject.
     judge_model
         MODEL that answers for a judge that is a model.
-    mutator_model
-        MODEL that rewrites personas, for `--set mutator=llm`.
+    mutator_engine
+        MODEL that rewrites personas, for `--set mutator=llm`; it need not be the one attacked.
+    budget
+        Most target calls of the search (`3000`), or time after which no new generation begins (`90s`, `30m`, `2h`).
+    transfer_to
+        Another MODEL to put the elites to; may be repeated.
     base_url
         Address of the OpenAI-compatible server.
     batch_size
@@ -79,11 +86,16 @@ def evolve(
         recipe_path,
         run_search,
         search_summary,
+        transfer,
     )
     from personaproof.report import run_report, write_report
     from personaproof.store import Collector, RunDirectory
 
-    settings = load_recipe(EvolveRecipe, recipe_path(recipe or (ORGANISM if model == ORGANISM else "ple")), set_)
+    calls, seconds = read_budget(budget)
+    overrides = (*set_, f"budget={calls}") if calls is not None else set_
+    settings = load_recipe(
+        EvolveRecipe, recipe_path(recipe or (ORGANISM if model == ORGANISM else "thompson")), overrides
+    )
     if not 0 < confirm_share < 1:
         raise RecipeError(f"--confirm-share must lie between 0 and 1, not {confirm_share}.")
     inputs = Inputs()
@@ -104,26 +116,26 @@ def evolve(
         "judge": verdicts.id,
         "recipe": settings.model_dump(mode="json"),
         "confirm_share": confirm_share,
-        "mutator_model": mutator_model,
+        "mutator_engine": mutator_engine,
         "data": inputs.settings,
     }
     details = {"model": engine.name, "splits": prove_disjoint(parts)}
     with RunDirectory.open(out, command="evolve", settings=identity, details=details, store_url=store) as run:
         context = MutationContext(settings.min_words, settings.max_words)
-        if mutator_model is not None:
-            writer = open_engine(mutator_model, base_url=base_url, batch_size=batch_size)
+        if mutator_engine is not None:
+            writer = open_engine(mutator_engine, base_url=_served(mutator_engine, base_url), batch_size=batch_size)
             context = MutationContext(
                 settings.min_words, settings.max_words, cached_generate(run.store, writer), _refusals()
             )
         mutator = mutators.get(settings.mutator)(context)
 
-        def evaluate(stage: str, advance: Callable[[int, int], None] | None = None) -> Any:
+        def evaluate(stage: str, advance: Callable[[int, int], None] | None = None, target: Engine = engine) -> Any:
             collector = Collector(
-                run.store, engine, verdicts, sampling=settings.sampling.build(), seed=settings.seed, progress=advance
+                run.store, target, verdicts, sampling=settings.sampling.build(), seed=settings.seed, progress=advance
             )
             return collector.for_stage(stage)
 
-        with progress("search") as advance:
+        with progress("search") as advance, graceful_stop(seconds) as halt:
             result = run_search(
                 settings,
                 seeds,
@@ -133,10 +145,30 @@ def evolve(
                 framing=framing,
                 record=lineage_recorder(run.store),
                 progress=advance,
+                halt=halt,
             )
         with progress("confirm the elites") as advance:
             confirmation = confirm(result, parts["confirm"], evaluate("confirm", advance))
         search = search_summary(result, "search", confirmation)
+        transfers = []
+        for name in transfer_to:
+            with progress(f"transfer to {name}") as advance:
+                other = open_engine(name, base_url=_served(name, base_url), batch_size=batch_size)
+                moved = transfer(
+                    result,
+                    parts["confirm"],
+                    evaluate(f"transfer/{name}", advance, other),
+                    model=other.name,
+                    fingerprint=other.fingerprint,
+                    framing=resolve_framing(settings.framing, other.supports_system).name,
+                )
+            transfers.append(moved.as_json())
+            rate, alone = moved.elites.asr, moved.direct
+            console.print(
+                f"On {other.name}: {_rate(rate.value, rate.low, rate.high)}, "
+                f"without a persona {_rate(alone.value, alone.low, alone.high)}.",
+                highlight=False,
+            )
         run.write_summary(
             {
                 "schema_version": 1,
@@ -147,6 +179,7 @@ def evolve(
                 "metrics": {"elite.asr": confirmation.asr.as_json()},
                 "stages": {"confirm": "confirm"},
                 "searches": {"search": search},
+                "transfer": transfers,
             }
         )
         elites = run.path / "elites.jsonl"
@@ -171,6 +204,11 @@ def evolve(
     if problems := {k: v for k, v in result.mutations.items() if k.startswith("problems.") or (k == "skipped" and v)}:
         console.print("Mutation: " + ", ".join(f"{name} {count}" for name, count in problems.items()), highlight=False)
     console.print(f"Personas: {elites}\nReport: {run.report_path}", highlight=False, soft_wrap=True)
+
+
+def _served(model: str, base_url: str | None) -> str | None:
+    """The server's address goes with served models only: the target may be served and the other local."""
+    return base_url if model.startswith("openai:") else None
 
 
 def _rate(value: float | None, low: float | None, high: float | None) -> str:

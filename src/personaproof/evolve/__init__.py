@@ -17,9 +17,10 @@ from personaproof.evolve.mutation import (
 from personaproof.evolve.recipe import EvolveRecipe, recipe_path
 from personaproof.evolve.recording import cached_generate, lineage_recorder
 from personaproof.evolve.result import Found, Generation, SearchResult
-from personaproof.evolve.search import RecordLineage, SearchStopped, choose_requests, run_search
+from personaproof.evolve.search import Halt, RecordLineage, SearchStopped, choose_requests, run_search
 from personaproof.evolve.strategies import LineageThompson, PersonaGa, RandomSearch, ReferencePle, Strategy, strategies
 from personaproof.evolve.summary import search_summary
+from personaproof.evolve.transfer import Transfer, transfer
 
 __all__ = [
     "Candidate",
@@ -30,6 +31,7 @@ __all__ = [
     "Found",
     "Generation",
     "GrammarMutator",
+    "Halt",
     "Lineage",
     "LineageThompson",
     "LlmMutator",
@@ -46,6 +48,7 @@ __all__ = [
     "SearchResult",
     "SearchStopped",
     "Strategy",
+    "Transfer",
     "cached_generate",
     "choose_requests",
     "confirm",
@@ -58,4 +61,5 @@ __all__ = [
     "search_summary",
     "strategies",
     "training_personas",
+    "transfer",
 ]

@@ -41,15 +41,17 @@ def confirm(
     requests: Sequence[Request],
     evaluate: Evaluate,
     elites: Sequence[Found] | None = None,
+    *,
+    framing: str | None = None,
 ) -> Confirmation:
-    """Put fresh `requests` to `elites` (by default all elites of `result`) in the framing of the search.
+    """Put fresh `requests` to `elites` (by default all elites of `result`), in the framing of the search or another.
 
     Raises DataError where a request, or the intent it names, was part of the search, where one is benign or stands
     twice, or where there are none.
     """
     chosen = result.elites if elites is None else tuple(elites)
     _check_fresh(requests, result.requests)
-    trials = [Trial(request, found.persona, result.framing) for found in chosen for request in requests]
+    trials = [Trial(request, found.persona, framing or result.framing) for found in chosen for request in requests]
     outcomes = evaluate(trials)
     if [outcome.trial.id for outcome in outcomes] != [trial.id for trial in trials]:
         raise RuntimeError("evaluate must return one outcome a trial, in order")

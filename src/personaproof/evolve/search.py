@@ -28,6 +28,7 @@ RecordLineage = Callable[[str, Sequence[Candidate]], None]
 
 
 Watch = Callable[[SearchResult], None]
+Halt = Callable[[], str | None]
 
 
 class SearchStopped(PersonaProofError):
@@ -50,13 +51,15 @@ def run_search(
     record: RecordLineage | None = None,
     progress: Progress | None = None,
     watch: Watch | None = None,
+    halt: Halt | None = None,
 ) -> SearchResult:
     """Evolve personas that make a model comply with harmful requests, and report the best.
 
     `seeds` gives at least `recipe.seeds` personas (the first so many are used) and `requests` at least
     `recipe.requests` harmful ones, of which one fixed set is drawn for the whole search. `framing` names how personas
     enter the conversation (resolved: not "auto"). `progress` counts target calls against `recipe.planned_calls`.
-    `watch` is shown the result as it stands after every generation.
+    `watch` is shown the result as it stands after every generation. `halt` is asked before every one: a reason, such as
+    that the time is spent, ends the search there, with all it found.
 
     The search is a pure function of its arguments: resuming one is running it again with an `evaluate` and a mutator
     that remember what was generated. Raises DataError for too few or unfit inputs, and SearchStopped, with everything
@@ -67,7 +70,7 @@ def run_search(
     strategy = strategies.get(recipe.strategy)(recipe, chosen, fixed, mutator)
     search = _Search(recipe, strategy, fixed, framing, _search_id(recipe, framing, chosen, fixed))
     try:
-        search.run(evaluate, record, progress, watch)
+        search.run(evaluate, record, progress, watch, halt)
     except PersonaProofError as error:
         message = (
             f"the search stopped in generation {len(search.history)}, after {search.calls} target calls: {error} "
@@ -131,9 +134,19 @@ class _Search:
         self.stop_reason = ""
 
     def run(
-        self, evaluate: Evaluate, record: RecordLineage | None, progress: Progress | None, watch: Watch | None
+        self,
+        evaluate: Evaluate,
+        record: RecordLineage | None,
+        progress: Progress | None,
+        watch: Watch | None,
+        halt: Halt | None,
     ) -> None:
-        while asked := self._ask():
+        while True:
+            if halt is not None and (reason := halt()):
+                self.stop_reason = reason
+                break
+            if not (asked := self._ask()):
+                break
             self._record(record)
             evidence = self._evaluate(asked, evaluate)
             self._strategy.tell(evidence)
