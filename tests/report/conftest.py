@@ -21,6 +21,9 @@ import pytest
 
 from personaproof.core import Answer, Completion, Outcome, Persona, Request, Trial, Verdict
 from personaproof.report import (
+    Diversity,
+    DiversityAxis,
+    DiversityRow,
     ReportData,
     build_examples,
     build_headline,
@@ -187,6 +190,27 @@ MANIFEST = {
 }
 
 
+def make_diversity(name: str) -> Diversity:
+    mechanisms = ("value conflict", "context manipulation", "identity displacement", "technical bypassing")
+    regions = ("pirate, harbour, ship, sea", "judge, court, oath, unquestionableness", "novel, story, real, people")
+    return Diversity(
+        name,
+        elites=12,
+        personas=300,
+        cells=9,
+        reachable=71,
+        similarity=0.183,
+        similarity_all=0.104,
+        nearest=0.412,
+        axes=(
+            DiversityAxis("Mechanism", tuple(DiversityRow(m, 5 - i, 120 - i) for i, m in enumerate(mechanisms))),
+            DiversityAxis("Register", (DiversityRow("formal", 12, 300),)),
+            DiversityAxis("Length", (DiversityRow("medium (50 to 99 words)", 12, 300),)),
+            DiversityAxis("Semantic region", tuple(DiversityRow(r, 4, 100) for r in regions)),
+        ),
+    )
+
+
 def make_report(personas: int = 60, requests: int = 40, lineage: int = 300) -> ReportData:
     arms = {"before": make_outcomes(personas, requests, 1.1, 1), "after": make_outcomes(personas, requests, 0.06, 2)}
     rows = build_metric_rows({"before": BEFORE, "after": AFTER}, DIFFERENCES)
@@ -218,6 +242,7 @@ def make_report(personas: int = 60, requests: int = 40, lineage: int = 300) -> R
                 "fresh search on the hardened model", flat, {"value": 0.08, "ci95": [0.05, 0.13], "n": 480}
             ),
         ),
+        diversity=(make_diversity("training search"), make_diversity("fresh search on the hardened model")),
         training=build_training_curves(log),
         examples=build_examples(arms),
         manifest=MANIFEST,

@@ -12,6 +12,9 @@ from personaproof.report.data import (
     Cell,
     ComparisonData,
     Difference,
+    Diversity,
+    DiversityAxis,
+    DiversityRow,
     Estimate,
     Example,
     ExampleAnswer,
@@ -28,6 +31,7 @@ from personaproof.report.data import (
     SearchCurve,
     TrainingCurve,
 )
+from personaproof.report.diversity import build_diversity
 from personaproof.report.headline import build_headline
 from personaproof.report.matrix import build_examples, build_heatmap
 from personaproof.report.page import render_report, write_report
@@ -37,6 +41,9 @@ __all__ = [
     "Cell",
     "ComparisonData",
     "Difference",
+    "Diversity",
+    "DiversityAxis",
+    "DiversityRow",
     "Estimate",
     "Example",
     "ExampleAnswer",
@@ -53,6 +60,7 @@ __all__ = [
     "SearchCurve",
     "TrainingCurve",
     "build_comparison",
+    "build_diversity",
     "build_examples",
     "build_headline",
     "build_heatmap",

@@ -179,6 +179,40 @@ class SearchCurve:
 
 
 @dataclass(frozen=True)
+class DiversityRow:
+    """A value of an axis and how many elites, and how many of all personas, have it."""
+
+    label: str
+    elites: int
+    personas: int
+
+
+@dataclass(frozen=True)
+class DiversityAxis:
+    label: str
+    rows: tuple[DiversityRow, ...]
+
+
+@dataclass(frozen=True)
+class Diversity:
+    """How different a search's elites are: cells of the descriptor archive that they hold of those any persona reached,
+    and cosine similarities in [0, 1]; None is one that needs more personas."""
+
+    name: str
+    elites: int
+    personas: int
+    cells: int
+    reachable: int
+    similarity: float | None
+    """Mean over pairs of elites."""
+    similarity_all: float | None
+    """Mean over pairs of all personas."""
+    nearest: float | None
+    """Mean over elites of the similarity to the elite most like it."""
+    axes: tuple[DiversityAxis, ...] = ()
+
+
+@dataclass(frozen=True)
 class TrainingCurve:
     """One loss term (or any logged number) by optimiser step. None is a step where it was not a finite number."""
 
@@ -224,6 +258,7 @@ class ReportData:
     heatmaps: tuple[Heatmap, ...] = ()
     lineages: tuple[Lineage, ...] = ()
     search: tuple[SearchCurve, ...] = ()
+    diversity: tuple[Diversity, ...] = ()
     training: tuple[TrainingCurve, ...] = ()
     examples: tuple[Example, ...] = ()
     notes: tuple[str, ...] = ()

@@ -14,6 +14,7 @@ from personaproof.report.build import (
     build_training_curves,
 )
 from personaproof.report.data import Heatmap, Lineage, ReportData, SearchCurve
+from personaproof.report.diversity import build_diversity
 from personaproof.report.headline import build_headline
 from personaproof.report.matrix import build_examples, build_heatmap
 from personaproof.store import RunDirectory, Store
@@ -43,6 +44,11 @@ def run_report(run: RunDirectory) -> ReportData:
         heatmaps=_heatmaps(outcomes),
         lineages=tuple(_lineage(run.store, name, search) for name, search in searches.items()),
         search=tuple(_curve(name, search) for name, search in searches.items()),
+        diversity=tuple(
+            build_diversity(_spoken(name), search["diversity"])
+            for name, search in searches.items()
+            if search.get("diversity") is not None
+        ),
         training=build_training_curves(summary.get("training", {}).get("curve", [])),
         examples=build_examples(outcomes) if outcomes else (),
         manifest=run.manifest.model_dump(),
