@@ -37,7 +37,9 @@ def audit(
     model
         `organism`, a local folder, a Hub id, or `openai:NAME` with --base-url.
     requests
-        Harmful requests: a JSONL, CSV or JSON file, `hf:OWNER/NAME[:SPLIT]`, or `pack:NAME`.
+        Harmful requests: a JSONL, CSV or JSON file, `hf:OWNER/NAME[:SPLIT]`, or `pack:NAME`. `FILE#field=NAME` names
+        the field of the text where it is not recognised; `FILE#filter-labels` keeps, of rows labelled harmful or
+        benign, those that are meant; a comma joins the two.
     benign
         Benign requests, likewise: over-refusal and in-character utility are measured on them.
     personas

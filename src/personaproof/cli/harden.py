@@ -38,7 +38,8 @@ def harden(
     model
         `organism`, a local folder or a Hub id.
     personas
-        Personas that break the model, such as the elites.jsonl of `personaproof evolve`.
+        Personas that break the model, such as the elites.jsonl of `personaproof evolve`; any data source that `audit`
+        takes, here and below.
     requests
         Harmful requests to train on: a file, `hf:OWNER/NAME`, or `pack:NAME`.
     benign
@@ -84,19 +85,20 @@ def harden(
     if model.startswith("openai:"):
         raise ModelError("training needs the weights; give a local folder or a Hub id, not a served model.")
     settings = load_picl(recipe or (ORGANISM if model == ORGANISM else "picl"), *set_)
-    engine = open_engine(model, batch_size=batch_size)
-    verdicts = open_judge(judge, judge_model, base_url)
     inputs = Inputs()
     default_harmful, default_benign, _ = default_sources(model)
-    framing = resolve_framing("auto", engine.supports_system).name
     data = None
     if rows is None:
         data = TrainingData(
             personas=tuple(inputs.personas(personas)),
-            bystanders=tuple(inputs.personas(bystanders)) if bystanders else (),
+            bystanders=tuple(inputs.personas(bystanders, kind="bystanders")) if bystanders else (),
             harmful=tuple(inputs.requests(requests or default_harmful, harmful=True)),
             benign=tuple(inputs.requests(benign or default_benign, harmful=False)),
         )
+    engine = open_engine(model, batch_size=batch_size)
+    verdicts = open_judge(judge, judge_model, base_url)
+    framing = resolve_framing("auto", engine.supports_system).name
+    if data is not None:
         console.print(f"{planned_training_calls(data, framing):,} answers to generate, then training.", highlight=False)
     sampling = Sampling(max_new_tokens=48 if model == ORGANISM else max_new_tokens)
     identity = {

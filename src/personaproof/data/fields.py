@@ -38,7 +38,8 @@ def text_field(row: Row, aliases: Sequence[str], override: str | None) -> str:
     if column is None:
         raise DataError(
             f"{row.place}: none of the fields found ({found}) is known to hold the text; known names are "
-            f"{', '.join(aliases)}. Rename one, or name it with field=."
+            f"{', '.join(aliases)}. Rename one, or name it with field=NAME; on the command line, with "
+            "#field=NAME after the source."
         )
     return column
 

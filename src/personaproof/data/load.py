@@ -157,12 +157,15 @@ def _rows_of_kind(table: Table, harmful: bool, filter_labels: bool) -> Sequence[
         if wrong:
             raise DataError(
                 f"{wrong[0].place}: labelled {other}, but {asked} requests were asked for ({len(wrong)} of "
-                f"{len(table.rows)} rows). Filter the file, or keep only its {asked} rows with filter_labels."
+                f"{len(table.rows)} rows). Keep only its {asked} rows with filter_labels=True, on the command line "
+                "#filter-labels after the source; or filter the file."
             )
         return table.rows
     for row, says in zip(table.rows, labels, strict=True):
         if says is None:
-            raise DataError(f"{row.place}: no label; filter_labels needs one (harmful: true or false) on every row.")
+            raise DataError(
+                f"{row.place}: no label, but to filter by label every row needs one (harmful: true or false)."
+            )
     rows = [row for row, says in zip(table.rows, labels, strict=True) if says is harmful]
     if not rows:
         raise DataError(f"{table.source} has no row labelled {asked}.")
