@@ -1,6 +1,15 @@
 """Side-by-side comparisons behind `personaproof bench`: every ratio comes from one run."""
 
 from personaproof.bench.ratios import geometric_ratio
+from personaproof.bench.scale import ScalePoint, measure_scale
 from personaproof.bench.search import SearchBench, SearchBenchRecipe, bench_recipe, run_search_bench
 
-__all__ = ["SearchBench", "SearchBenchRecipe", "bench_recipe", "geometric_ratio", "run_search_bench"]
+__all__ = [
+    "ScalePoint",
+    "SearchBench",
+    "SearchBenchRecipe",
+    "bench_recipe",
+    "geometric_ratio",
+    "measure_scale",
+    "run_search_bench",
+]

@@ -223,10 +223,9 @@ class _Run:
     def _confirm(self, result: SearchResult) -> tuple[float, float]:
         """Mean estimate and mean confirmed ASR of the elites; answers known already come from the store."""
         confirmation = confirm(result, self.fresh, self.confirm)
-        estimates = [found.estimate for found in result.elites if found.estimate is not None]
-        if confirmation.asr.value is None:
+        if confirmation.asr.value is None or result.search_asr is None:
             raise DataError("no answer of the elites could be judged, so nothing can be confirmed; use another judge.")
-        told = sum(estimates) / len(estimates), confirmation.asr.value
+        told = result.search_asr, confirmation.asr.value
         self.course.curve.append((result.calls, *told))
         return told
 

@@ -85,36 +85,61 @@ def search(
         )
         summary = bench.summary()
         run.write_summary(summary)
-    console.print(_table(settings, summary))
+    for table in _tables(settings, summary):
+        console.print(table)
     console.print(f"Summary: {run.summary_path}", highlight=False, soft_wrap=True)
 
 
-def _table(settings: Any, summary: dict[str, Any]) -> Any:
+@app.command
+def scale(*, strategy: str = "thompson", sizes: tuple[int, ...] = (1_000, 10_000, 30_000, 100_000)) -> None:
+    """What ask and tell cost a persona as the lineage grows, without a model.
+
+    Parameters
+    ----------
+    strategy
+        `thompson`, `ple`, `persona-ga` or `random`.
+    sizes
+        Personas in the lineage at which to measure, ascending.
+    """
+    from personaproof.bench import measure_scale
+
+    console.print(f"{strategy}: new personas / ms each (ask + tell) / kB each (peak memory)", highlight=False)
+    measure_scale(
+        strategy,
+        sorted(sizes),
+        tell=lambda point: console.print(
+            f"{point.personas:>9,}  {point.milliseconds:8.3f} ms  {point.kilobytes:8.2f} kB", highlight=False
+        ),
+    )
+
+
+def _tables(settings: Any, summary: dict[str, Any]) -> list[Any]:
+    """What each level costs, and how strategies compare at equal calls."""
     from rich.table import Table
 
-    table = Table(title=f"Search strategies over {summary['seeds']} seeds", title_justify="left", header_style="bold")
-    table.add_column("strategy")
-    levels = [f"{level:.2f}" for level in settings.levels]
-    for level in levels:
-        table.add_column(f"calls to {level}", justify="right")
-        table.add_column("ratio to ple", justify="right")
-        table.add_column("reached", justify="right")
-    for budget in settings.budgets:
-        table.add_column(f"ASR at {budget:,}", justify="right")
-    table.add_column(f"estimate - confirmed at {levels[0]}", justify="right")
-    table.add_column(f"similarity at {levels[0]}", justify="right")
+    metrics, ratios, seeds = summary["metrics"], summary["ratios"], summary["seeds"]
+    costs = Table(title=f"Target calls to a confirmed ASR, {seeds} seeds", title_justify="left", header_style="bold")
+    for heading in ("strategy", "ASR", "reached", "calls", "ratio to ple", "estimate - confirmed", "similarity"):
+        costs.add_column(heading, justify="left" if heading == "strategy" else "right")
     for name in settings.strategies:
-        metrics, cells = summary["metrics"], []
-        for level in levels:
-            cells += [
-                _shown(metrics[f"{name}.calls_to_{level}"], 0),
-                _shown(summary["ratios"][f"{name}.calls_to_{level}"], 3),
-                summary["reached"][f"{name}.{level}"],
-            ]
-        cells += [_shown(metrics[f"{name}.confirmed_asr_at_{budget}"], 2) for budget in settings.budgets]
-        cells += [_shown(metrics[f"{name}.{what}_{levels[0]}"], 2) for what in ("gap_at", "similarity_at")]
-        table.add_row(name, *cells)
-    return table
+        for level in settings.levels:
+            key = f"{name}.{{}}_{level:.2f}".format
+            costs.add_row(
+                name,
+                f"{level:.2f}",
+                summary["reached"][f"{name}.{level:.2f}"],
+                _shown(metrics[key("calls_to")], 0),
+                _shown(ratios[key("calls_to")], 3),
+                _shown(metrics[key("gap_at")], 3),
+                _shown(metrics[key("similarity_at")], 3),
+            )
+    equal = Table(title="Confirmed ASR at equal calls", title_justify="left", header_style="bold")
+    equal.add_column("strategy")
+    for budget in settings.budgets:
+        equal.add_column(f"{budget:,}", justify="right")
+    for name in settings.strategies:
+        equal.add_row(name, *(_shown(metrics[f"{name}.confirmed_asr_at_{budget}"], 2) for budget in settings.budgets))
+    return [costs, equal] if settings.budgets else [costs]
 
 
 def _shown(estimate: dict[str, Any], digits: int) -> str:

@@ -59,6 +59,9 @@ class EvolveRecipe(Recipe):
     exploration: float = Field(default=0.1, ge=0)
     """c of the selection bonus."""
     elites: int = Field(default=35, ge=1)
+    diversity_slack: float = Field(default=0.0, ge=0, le=1)
+    """How much lower an elite's estimated ASR may be than that of the one whose place it takes, for the elites to be
+    different failures (`evolve.archive`); 0 takes the best, however alike."""
     min_words: int = Field(default=20, ge=1)
     max_words: int = Field(default=100, ge=1)
     mutation_attempts: int = Field(default=3, ge=1)

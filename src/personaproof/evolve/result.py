@@ -7,8 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from personaproof.core import Persona, Request
+from personaproof.evolve.archive import select_diverse
+from personaproof.evolve.descriptors import describe
 from personaproof.evolve.evidence import Evidence
 from personaproof.evolve.lineage import Lineage
 from personaproof.evolve.recipe import EvolveRecipe
@@ -49,7 +52,7 @@ class Generation:
     best_asr: float | None
     """Best estimated ASR so far; None while nobody could be scored."""
     elite_asr: float | None
-    """Mean estimated ASR of the elites so far."""
+    """Mean estimated ASR of as many personas as there are elites, the best so far."""
     calls: int
     """Target calls so far."""
 
@@ -92,7 +95,7 @@ class SearchResult:
         lineage = strategy.lineage
         estimates = strategy.estimates()
         found = tuple(_found(lineage, row, float(value)) for row, value in enumerate(estimates))
-        elites = top_k(estimates, lineage.ids, recipe.elites)
+        elites = choose_elites(lineage, estimates, recipe.elites, recipe.diversity_slack)
         return cls(
             search_id=search_id,
             recipe=recipe,
@@ -109,6 +112,27 @@ class SearchResult:
             calls=calls,
             stop_reason=stop_reason,
         )
+
+    @property
+    def search_asr(self) -> float | None:
+        """Mean estimate of the elites: what the search believes of them, selected on, hence optimistic; None without
+        any."""
+        believed = [found.estimate for found in self.elites if found.estimate is not None]
+        return sum(believed) / len(believed) if believed else None
+
+
+def choose_elites(lineage: Lineage, estimates: NDArray[np.float64], count: int, slack: float) -> list[int]:
+    """Rows of the `count` best by estimate, best first; with `slack`, in more cells of the archive: see
+    `archive.select_diverse`. Only personas that near the best are described, as no other can take a place."""
+    plain = top_k(estimates, lineage.ids, count)
+    if not slack or len(plain) < count:
+        return plain
+    near = [int(row) for row in np.flatnonzero(estimates >= estimates[plain[-1]] - slack)]
+    ids = [lineage.ids[row] for row in near]
+    found = describe([lineage.candidates[row].persona.text for row in near])
+    cells = {key: each.cell for key, each in zip(ids, found, strict=True)}
+    values = {key: float(estimates[row]) for key, row in zip(ids, near, strict=True)}
+    return [lineage.row(key) for key in select_diverse(values, cells, count, slack)]
 
 
 def summarise_generation(strategy: Strategy, told: Sequence[Evidence], calls: int) -> Generation:

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from personaproof.evolve.confirm import Confirmation
+from personaproof.evolve.diversity import diversity_summary
 from personaproof.evolve.result import SearchResult
 
 
 def search_summary(result: SearchResult, stage: str, confirmation: Confirmation | None = None) -> dict[str, Any]:
     """JSON values; equal searches give equal summaries. `stage` is where the store has the search's outcomes."""
-    rates = [found.estimate for found in result.elites]
     return {
         "search_id": result.search_id,
         "stage": stage,
@@ -26,8 +24,11 @@ def search_summary(result: SearchResult, stage: str, confirmation: Confirmation 
         "mutations": dict(result.mutations),
         "elites": [found.persona.id for found in result.elites],
         # Selected on, hence optimistic: shown beside the confirmed rate and never instead of it.
-        "search_asr": float(np.mean([rate for rate in rates if rate is not None])) if rates else None,
+        "search_asr": result.search_asr,
         "confirmed_asr": confirmation.asr.as_json() if confirmation else None,
+        "diversity": diversity_summary(
+            [found.persona.text for found in result.elites], [each.persona.text for each in result.lineage.candidates]
+        ),
         "history": [
             {
                 "generation": point.generation,

@@ -191,7 +191,7 @@ class Loop:
                 record=lineage_recorder(self.run_directory.store),
                 progress=progress,
             )
-        rate = search_summary(result, name)["search_asr"]
+        rate = result.search_asr
         shown = "none could be scored" if rate is None else f"mean search ASR {rate:.2f} (optimistic: selected on)"
         self.narrator.say(f"{len(result.elites)} elites of {len(result.lineage)} personas, {shown}")
         return result
