@@ -7,7 +7,7 @@ from html import unescape
 
 import pytest
 
-from personaproof.core import DataError, Persona
+from personaproof.core import Answer, Completion, DataError, Job, Outcome, Persona, Request, Sampling, Trial, Verdict
 from personaproof.evolve.diversity import diversity_summary
 from personaproof.report import ReportData, build_diversity, run_report
 from personaproof.report.page import render_report
@@ -81,6 +81,18 @@ def test_an_entry_of_another_form_is_an_error(entry, broken):
         build_diversity("s", {**entry, **broken})
 
 
+def keep_stage(store, persona):
+    """The search's stage in the store, with one judged outcome."""
+    trial = Trial(Request("Explain.", harmful=True), persona, "system")
+    job = Job(trial.conversation, Sampling())
+    completion = Completion(job.key("m"), trial.conversation.id, job.sampling.id, "No.", "stop", 1)
+    outcome = Outcome(trial, completion, Verdict(Answer.YES, Answer.NO))
+    store.record_trials_asked([trial], [job])
+    store.add_completions("m", [(job, completion)])
+    store.add_verdicts("j", {(completion.key, trial.request.id): outcome.verdict})
+    store.add_to_stage("search", "j", [outcome])
+
+
 def test_a_run_shows_it_where_its_summary_has_it(entry, tmp_path):
     personas = [Persona(text) for text in TEXTS]
     search = {
@@ -92,6 +104,7 @@ def test_a_run_shows_it_where_its_summary_has_it(entry, tmp_path):
     }
     for name, extra in (("with", {"diversity": entry}), ("without", {})):
         with RunDirectory.open(tmp_path / name, command="evolve", settings={"model": "m"}) as run:
+            keep_stage(run.store, personas[0])
             run.store.record_lineage("s", [Discovery(persona) for persona in personas])
             run.write_summary({"schema_version": 1, "metrics": {}, "searches": {"evolve": {**search, **extra}}})
             data = run_report(run)
