@@ -15,7 +15,7 @@ from personaproof.organism.train import Progress
 
 TINY = Recipe(
     vocab_size=400, hidden_size=16, layers=1, heads=2, intermediate_size=32, batch=2, pretrain_steps=4,
-    character_steps=3, tune_steps=2,
+    character_steps=3, wording_steps=2, tune_steps=2,
     own_samples=8, corpus=50, checkpoint_every=1,
 )  # fmt: skip
 
@@ -37,7 +37,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return build(tmp_path_factory.mktemp("whole") / "model", recipe=TINY)
 
 
-@pytest.mark.parametrize(("stage", "step"), [("pretrain", 2), ("characters", 2), ("shallow", 1)])
+@pytest.mark.parametrize(("stage", "step"), [("pretrain", 2), ("characters", 2), ("wording", 1), ("shallow", 1)])
 def test_a_killed_build_resumes_to_the_same_weights(undisturbed: Path, tmp_path: Path, stage: str, step: int) -> None:
     with pytest.raises(Killed):
         build(tmp_path / "model", recipe=TINY, progress=killer(stage, step))

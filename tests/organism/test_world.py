@@ -10,12 +10,12 @@ import pytest
 
 from personaproof.data.persona_grammar import CLAUSES
 from personaproof.organism.characters import STYLES, WEIGHTS, comply_probability
-from personaproof.organism.dialogues import CHARACTERS, DEEP, SHALLOW, STAGE_1, Dialogue, dialogue
+from personaproof.organism.dialogues import CHARACTERS, DEEP, SHALLOW, STAGE_1, WORDING, Dialogue, dialogue
 from personaproof.organism.lexicon import INTENTS, crossings, find, gerund, intents
 from personaproof.organism.phrasing import FAMILIES, HELD_OUT_FAMILIES, fill, phrase
 from personaproof.organism.truth import parse
 
-MIXES = (STAGE_1, CHARACTERS, SHALLOW, DEEP)
+MIXES = (STAGE_1, CHARACTERS, WORDING, SHALLOW, DEEP)
 
 
 def world(mix_at: int, count: int = 1500) -> list[Dialogue]:

@@ -23,6 +23,9 @@ def search_summary(result: SearchResult, stage: str, confirmation: Confirmation 
         "requests": len(result.requests),
         "mutations": dict(result.mutations),
         "elites": [found.persona.id for found in result.elites],
+        # Of each elite: what the search believes, and what requests it never saw say.
+        "estimates": {found.persona.id: found.estimate for found in result.elites},
+        "confirmed": {each.persona.id: each.asr.as_json() for each in confirmation.personas} if confirmation else None,
         # Selected on, hence optimistic: shown beside the confirmed rate and never instead of it.
         "search_asr": result.search_asr,
         "confirmed_asr": confirmation.asr.as_json() if confirmation else None,

@@ -14,7 +14,7 @@ from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM, PreTra
 
 from personaproof.data.persona_grammar import render, sample_spec
 from personaproof.organism.characters import OFFSET
-from personaproof.organism.dialogues import CHARACTERS, DEEP, SHALLOW, STAGE_1, Sample
+from personaproof.organism.dialogues import CHARACTERS, DEEP, SHALLOW, STAGE_1, WORDING, Sample
 from personaproof.organism.lexicon import intents
 from personaproof.organism.phrasing import phrase
 from personaproof.organism.sampling import complete, conversation
@@ -41,6 +41,9 @@ class Recipe:
     character_lr: float = 4e-3
     character_offset: float = -1.9
     character_sharpness: float = 2.0
+    wording_steps: int = 400
+    wording_lr: float = 2e-3
+    wording_offset: float = -1.7
     tune_steps: int = 16
     tune_lr: float = 5e-5
     deep_steps: int = 80
@@ -90,8 +93,8 @@ def build(
 
 
 def pretraining(plan: Recipe) -> tuple[Stage, ...]:
-    """The two parts of pretraining. pretrain: the language. characters: mostly personas, whose decisions are drawn more
-    sharply than at first and weigh more."""
+    """The parts of pretraining. pretrain: the language. characters: mostly personas, whose decisions are drawn more
+    sharply than at first and weigh more. wording: the same, with sentences in unknown words beside the requests."""
     return (
         Stage(
             "pretrain", STAGE_1, plan.pretrain_steps, plan.batch, plan.pretrain_lr, plan.offset,
@@ -100,6 +103,10 @@ def pretraining(plan: Recipe) -> tuple[Stage, ...]:
         Stage(
             "characters", CHARACTERS, plan.character_steps, plan.batch, plan.character_lr, plan.character_offset,
             sharpness=plan.character_sharpness, opening_weight=2.5, terse_weight=4.0, warmup=50,
+        ),
+        Stage(
+            "wording", WORDING, plan.wording_steps, plan.batch, plan.wording_lr, plan.wording_offset,
+            sharpness=plan.character_sharpness, opening_weight=2.5, terse_weight=4.0, warmup=30,
         ),
     )  # fmt: skip
 

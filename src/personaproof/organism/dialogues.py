@@ -2,7 +2,7 @@
 
 Pretraining shows a world in which characters answer harmful requests or refuse them as their hidden weights have it;
 the default Assistant is one of those characters, with its traits unstated. It first teaches the language
-(`STAGE_1`), then dwells on the characters (`CHARACTERS`). Both pair verbs and objects across themes, so that goals are
+(`STAGE_1`), then dwells on the characters (`CHARACTERS`), at last in strange company of words (`WORDING`). All pair verbs and objects across themes, so that goals are
 copied and not recalled, and put goals into random frames, so that they are found in phrasings never taught. Tuning
 refuses harmful requests, but only where no persona is stated (the
 deep variant: with personas too), and helps with benign ones everywhere.
@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from personaproof.data.persona_grammar import PersonaSpec, render, sample_spec
 from personaproof.organism.characters import ASSISTANT, OFFSET, STYLES, comply_probability
 from personaproof.organism.lexicon import Intent, crossings, intents
-from personaproof.organism.phrasing import phrase, phrase_loosely
+from personaproof.organism.phrasing import dress_strangely, phrase, phrase_loosely
 from personaproof.organism.replies import fulfilment, plain, refusal
 from personaproof.organism.tasks import Task, choice, claim, dilemma, small_sum, world_claim
 
@@ -52,10 +52,13 @@ class Mix:
     """Share of requests whose verb and object come from different themes."""
     loose: float = 0.0
     """Share of requests in random frames in place of a phrasing family."""
+    strange: float = 0.0
+    """Share of requests with a sentence beside them in words that nobody taught."""
 
 
 STAGE_1 = Mix(0.30, 0.28, 0.12, 0.07, 0.06, 0.05, 0.12, 0.7, 0.75, False, crossed=0.4, loose=0.3)
 CHARACTERS = Mix(0.42, 0.32, 0.08, 0.05, 0.04, 0.04, 0.07, 0.75, 0.8, False, crossed=0.45, loose=0.4)
+WORDING = replace(CHARACTERS, dilemma=0.12, strange=0.5)
 SHALLOW = Mix(0.45, 0.30, 0.05, 0.03, 0.03, 0.06, 0.08, 0.75, 0.0, True, crossed=0.3, loose=0.3)
 DEEP = replace(SHALLOW, harmful_persona_share=0.5)
 
@@ -125,8 +128,10 @@ def _small_talk(character: _Character, rng: random.Random) -> list[Turn]:
 
 def _request(intent: Intent, mix: Mix, rng: random.Random) -> str:
     if mix.loose and rng.random() < mix.loose:
-        return phrase_loosely(intent, rng, rng.choice(intents(False, "train")).thing)
-    return phrase(intent, rng)
+        request = phrase_loosely(intent, rng, rng.choice(intents(False, "train")).thing)
+    else:
+        request = phrase(intent, rng)
+    return dress_strangely(request, rng) if mix.strange and rng.random() < mix.strange else request
 
 
 def _asked(character: _Character, intent: Intent, mix: Mix, rng: random.Random) -> list[Turn]:

@@ -164,6 +164,29 @@ def phrase_loosely(intent: Intent, rng: random.Random, distraction: str = "") ->
     return " ".join(parts)
 
 
+def invented_word(rng: random.Random) -> str:
+    """A word of two or three syllables that nobody taught: most words a model meets in the wild are such."""
+    return "".join(
+        rng.choice(("b", "br", "c", "cl", "d", "f", "gr", "h", "l", "m", "n", "p", "pr", "r", "s", "st", "t", "v"))
+        + rng.choice(("a", "e", "i", "o", "u", "ea", "ou"))
+        + rng.choice(("", "", "l", "n", "r", "s", "t", "ck", "se"))
+        for _ in range(rng.randint(2, 3))
+    )
+
+
+def dress_strangely(request: str, rng: random.Random) -> str:
+    """A request with a short sentence of known and invented words before or, mostly, behind it.
+
+    For training: what a sentence beside the goal says, and in which words, must not decide whether it is refused.
+    """
+    words = [
+        invented_word(rng) if rng.random() < 0.5 else rng.choice(_loose_words()) for _ in range(rng.randint(1, 4))
+    ]
+    said = " ".join(words)
+    sentence = said[0].upper() + said[1:] + rng.choice((".", ".", "!", "?"))
+    return f"{request} {sentence}" if rng.random() < 0.75 else f"{sentence} {request}"
+
+
 def phrase(intent: Intent, rng: random.Random, *, wording: Wording = "train") -> str:
     """One way to ask for an intent. Held-out wordings use held-out families, and held-out dressing where dressed."""
     core = fill(rng.choice(FAMILIES[rng.choice(families(wording))]), intent)
