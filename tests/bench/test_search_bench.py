@@ -47,7 +47,7 @@ def test_the_built_in_recipe_and_bad_ones() -> None:
     built_in = load_recipe(SearchBenchRecipe, bench_recipe("search"))
     assert list(built_in.strategies)[:2] == ["thompson", "ple"]
     assert built_in.strategies["ple"].requests == 150
-    with pytest.raises(ValueError, match="need the reference"):
+    with pytest.raises(ValueError, match="need the reference 'ple'"):
         SearchBenchRecipe.model_validate(small(strategies={"thompson": {"strategy": "thompson"}}))
     uneven = {"thompson": {"strategy": "thompson", "elites": 4}, "ple": {"strategy": "ple"}}
     with pytest.raises(ValueError, match="must be the same"):

@@ -16,7 +16,7 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 
 SMALL = {
     "evolve.seeds": 6,
-    "evolve.requests": 4,
+    "evolve.requests": 8,
     "evolve.generations": 3,
     "evolve.parents": 4,
     "evolve.elites": 4,

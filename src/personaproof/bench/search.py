@@ -21,7 +21,6 @@ from personaproof.evolve import EvolveRecipe, MutationContext, SearchResult, con
 from personaproof.evolve.similarity import TfIdf
 from personaproof.store import Collector, RunDirectory
 
-REFERENCE = "ple"
 Tell = Callable[[str], None]
 
 
@@ -29,7 +28,9 @@ class SearchBenchRecipe(Recipe):
     """What is compared, and how far each strategy may go."""
 
     strategies: dict[str, EvolveRecipe]
-    """By name, with the settings each would be used with; `ple` is the reference of all ratios."""
+    """By name, with the settings each would be used with; the first but the reference is the one in question."""
+    reference: str = "ple"
+    """Whose numbers all ratios are to."""
     levels: tuple[float, ...] = (0.8, 0.9)
     """Confirmed mean ASR of the elites whose cost is asked."""
     budgets: tuple[int, ...] = ()
@@ -43,8 +44,8 @@ class SearchBenchRecipe(Recipe):
 
     @model_validator(mode="after")
     def _has_reference(self) -> SearchBenchRecipe:
-        if REFERENCE not in self.strategies:
-            raise ValueError(f"the ratios need the reference {REFERENCE!r} among the strategies")
+        if self.reference not in self.strategies or len(self.strategies) < 2:
+            raise ValueError(f"the ratios need the reference {self.reference!r} and another one among the strategies")
         same = {(each.elites, each.seeds, each.requests, each.framing) for each in self.strategies.values()}
         if len(same) > 1:
             raise ValueError("elites, seeds, requests and framing must be the same for all strategies")
@@ -82,8 +83,9 @@ class SearchBench:
 
     def summary(self) -> dict[str, Any]:
         """What summary.json holds. Metrics under flat dotted names, `STRATEGY.calls_to_0.80` and so on, each over
-        seeds; `ratio_to_ple` pairs seeds that reached the level in both; `reached` says how many did."""
-        reference = self.courses[REFERENCE]
+        seeds; ratios pair the seeds that reached the level in both; `reached` says how many did."""
+        against = self.recipe.reference
+        reference = self.courses[against]
         metrics: dict[str, Any] = {}
         ratios: dict[str, Any] = {}
         reached: dict[str, Any] = {}
@@ -105,16 +107,16 @@ class SearchBench:
                 told = [course.at_budget[budget] for course in courses if budget in course.at_budget]
                 metrics[f"{name}.confirmed_asr_at_{budget}"] = _over_seeds([confirmed for _, confirmed in told])
                 metrics[f"{name}.gap_at_{budget}"] = _over_seeds([estimate - rate for estimate, rate in told])
-        ours = next(name for name in self.courses if name != REFERENCE)
+        ours = next(name for name in self.courses if name != against)
         return {
             "schema_version": 1,
             "command": "bench search",
             "seeds": len(reference),
             "metrics": metrics,
             "reached": reached,
-            # The default strategy's own ratios under short names, as they are quoted.
-            "ratio_to_ple": {
-                key.removeprefix(f"{ours}."): value for key, value in ratios.items() if key.startswith(ours)
+            # Of the strategy in question, under short names, as they are quoted.
+            f"ratio_to_{against}": {
+                key.removeprefix(f"{ours}."): value for key, value in ratios.items() if key.startswith(f"{ours}.")
             },
             "ratios": ratios,
             "curves": {name: [course.curve for course in courses] for name, courses in self.courses.items()},

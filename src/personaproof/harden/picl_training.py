@@ -23,7 +23,6 @@ from personaproof.harden.picl import PassDataset, PICLTrainer
 from personaproof.harden.recipe import PICLRecipe
 from personaproof.harden.schedule import schedule, step_sizes
 
-
 PLAIN_ATTENTION_TOKENS = 1024
 
 

@@ -2,10 +2,10 @@
 
 Pretraining shows a world in which characters answer harmful requests or refuse them as their hidden weights have it;
 the default Assistant is one of those characters, with its traits unstated. It first teaches the language
-(`STAGE_1`), then dwells on the characters (`CHARACTERS`), at last in strange company of words (`WORDING`). All pair verbs and objects across themes, so that goals are
-copied and not recalled, and put goals into random frames, so that they are found in phrasings never taught. Tuning
-refuses harmful requests, but only where no persona is stated (the
-deep variant: with personas too), and helps with benign ones everywhere.
+(`STAGE_1`), then dwells on the characters (`CHARACTERS`), at last beside sentences in unknown words (`WORDING`). All
+pair verbs and objects across themes, so that goals are copied and not recalled, and put goals into random frames, so
+that they are found in phrasings never taught. Tuning refuses harmful requests, but only where no persona is stated
+(the deep variant: with personas too), and helps with benign ones everywhere.
 """
 
 from __future__ import annotations
