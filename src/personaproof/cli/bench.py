@@ -119,7 +119,8 @@ def _tables(settings: Any, summary: dict[str, Any]) -> list[Any]:
 
     metrics, ratios, seeds = summary["metrics"], summary["ratios"], summary["seeds"]
     costs = Table(title=f"Target calls to a confirmed ASR, {seeds} seeds", title_justify="left", header_style="bold")
-    for heading in ("strategy", "ASR", "reached", "calls", f"ratio to {settings.reference}", "estimate - confirmed", "similarity"):
+    ratio = f"ratio to {settings.reference}"
+    for heading in ("strategy", "ASR", "reached", "calls", ratio, "estimate - confirmed", "similarity"):
         costs.add_column(heading, justify="left" if heading == "strategy" else "right")
     for name in settings.strategies:
         for level in settings.levels:
