@@ -25,6 +25,7 @@ from personaproof.report import (
     DiversityAxis,
     DiversityRow,
     ReportData,
+    build_confirmation,
     build_examples,
     build_headline,
     build_heatmap,
@@ -32,7 +33,9 @@ from personaproof.report import (
     build_metric_rows,
     build_search_curve,
     build_training_curves,
+    build_transfer,
 )
+from personaproof.stats import wilson
 
 _TRADES = [
     "harbour pilot",
@@ -211,11 +214,49 @@ def make_diversity(name: str) -> Diversity:
     )
 
 
+def make_rate(successes: int, n: int) -> dict[str, Any]:
+    """As a summary has it."""
+    return wilson(successes, n).as_json()
+
+
+def make_search(texts: dict[str, str], seed: int = 3) -> dict[str, Any]:
+    """A search's part of a summary that tells of its elites: flattering estimates, and 40 fresh requests each."""
+    rng = random.Random(seed)
+    strength = {key: rng.uniform(0.5, 0.95) for key in texts}
+    hits = {key: sum(rng.random() < strength[key] for _ in range(40)) for key in texts}
+    return {
+        "elites": list(texts),
+        "estimates": {key: min(1.0, strength[key] + rng.uniform(0.0, 0.3)) for key in texts},
+        "confirmed": {key: make_rate(hits[key], 40) for key in texts},
+        "confirmed_asr": make_rate(sum(hits.values()), 40 * len(texts)),
+    }
+
+
+def make_transfer(texts: dict[str, str], search: dict[str, Any], *names: str) -> dict[str, Any]:
+    """A summary of a search whose elites were put to the models `names`."""
+    rng = random.Random(5)
+    entries = []
+    for name in names:
+        hits = {key: rng.randrange(41) for key in texts}
+        entries.append(
+            {
+                "model": {"name": name, "fingerprint": f"model_{name}"},
+                "elite.asr": make_rate(sum(hits.values()), 40 * len(texts)),
+                "direct.asr": make_rate(2, 40),
+                "elites": {key: make_rate(count, 40) for key, count in hits.items()},
+            }
+        )
+    model = {"name": "organism", "fingerprint": "model_searched"}
+    return {"model": model, "metrics": {}, "searches": {"search": search}, "transfer": entries}
+
+
 def make_report(personas: int = 60, requests: int = 40, lineage: int = 300) -> ReportData:
     arms = {"before": make_outcomes(personas, requests, 1.1, 1), "after": make_outcomes(personas, requests, 0.06, 2)}
     rows = build_metric_rows({"before": BEFORE, "after": AFTER}, DIFFERENCES)
     records = make_lineage(lineage)
     elites = [r[0].id for r in sorted(records, key=lambda r: -r[4])[:12]]
+    texts = {r[0].id: r[0].text for r in records if r[0].id in elites}
+    searched = make_search(texts)
     curve = [(40 * i, min(0.95, 0.3 + 0.06 * i), min(0.9, 0.12 + 0.055 * i)) for i in range(1, 20)]
     flat = [(40 * i, min(0.2, 0.05 + 0.01 * i), min(0.1, 0.01 + 0.004 * i)) for i in range(1, 20)]
     log = [
@@ -242,6 +283,8 @@ def make_report(personas: int = 60, requests: int = 40, lineage: int = 300) -> R
                 "fresh search on the hardened model", flat, {"value": 0.08, "ci95": [0.05, 0.13], "n": 480}
             ),
         ),
+        confirmations=(build_confirmation("training search", searched, texts),),
+        transfer=build_transfer(make_transfer(texts, searched, "other-model", "third"), {"search": texts}),
         diversity=(make_diversity("training search"), make_diversity("fresh search on the hardened model")),
         training=build_training_curves(log),
         examples=build_examples(arms),

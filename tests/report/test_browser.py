@@ -14,11 +14,13 @@ from personaproof.report import (
     ModelText,
     ReportData,
     build_comparison,
+    build_confirmation,
     build_heatmap,
     build_lineage,
     build_metric_rows,
     build_search_curve,
     build_training_curves,
+    build_transfer,
     write_comparison,
     write_report,
 )
@@ -39,7 +41,7 @@ def settled(browser, path):
 def test_all_plots_are_drawn_offline_and_nothing_overflows(chromium, report_path, report_data, width, scheme):
     chromium.open(report_path, width, 900, scheme)
     assert chromium.run("document.documentElement.dataset.plots") == "drawn"
-    plots = 2 + 1 + 1 + len(report_data.training)
+    plots = 2 + 1 + 1 + 1 + len(report_data.training)
     assert chromium.run("document.querySelectorAll('.plot .main-svg').length") >= plots
     assert chromium.run("document.querySelectorAll('.plot').length") == plots
     assert chromium.run("document.documentElement.scrollWidth") <= width
@@ -109,6 +111,47 @@ def test_the_lineage_answers_to_keys_and_shows_ancestors(chromium, report_path, 
     assert chromium.run(path) >= 3
 
 
+def test_the_confirmed_elites_answer_to_mouse_and_keys(chromium, report_path, report_data):
+    chromium.open(report_path)
+    elites = report_data.confirmations[0].compared
+    plot = "document.querySelector('[data-confirmation]')"
+    panel = "document.querySelector('[data-confirmation-panel]').textContent"
+    marks = chromium.run(f"{plot}.data.slice(2).map(trace => trace.x.length)")
+    below = sum(elite.below for elite in elites)
+    assert 0 < below < len(elites)
+    assert marks == [len(elites) - below, below]
+    chromium.run(f"{plot}.focus()")
+    for key in ("ArrowRight", "ArrowRight", "ArrowLeft", "ArrowRight"):
+        chromium.press(key)
+    assert elites[1].text in chromium.run(panel)
+    assert f"{100 * elites[1].estimate:.1f} %, confirmed {100 * elites[1].confirmed.value:.1f} %" in chromium.run(panel)
+    assert chromium.run(f"{plot}.data[1].x") == [elites[1].estimate]
+    chromium.run(f"{plot}.scrollIntoView({{block: 'center'}})")
+    last = elites[-1]
+    x, y = chromium.run(
+        f"(() => {{ const e = {plot}, r = e.querySelector('.nsewdrag').getBoundingClientRect(), l = e._fullLayout;"
+        f" return [r.x + l.xaxis.d2p({last.estimate}), r.y + l.yaxis.d2p({last.confirmed.value})]; }})()"
+    )
+    chromium.mouse_to(x, y)
+    chromium.wait(f"{panel}.includes({json.dumps(last.text)})")
+
+
+def test_the_heat_of_a_transferred_elite_grows_with_its_rate(chromium, report_path, report_data):
+    chromium.open(report_path)
+    colours = chromium.run(
+        "[...document.querySelectorAll('.heat tbody tr')].map(row => [...row.cells].slice(1)"
+        ".map(cell => getComputedStyle(cell).backgroundColor))"
+    )
+    transfer = report_data.transfer
+    assert [len(row) for row in colours] == [3] * len(transfer.personas)
+    by_rate = {}
+    for p, row in enumerate(colours):
+        for m, colour in enumerate(row):
+            by_rate.setdefault(transfer.columns[m].elites[p].value, set()).add(colour)
+    assert all(len(found) == 1 for found in by_rate.values())
+    assert len({colour for found in by_rate.values() for colour in found}) == len(by_rate) > 5
+
+
 def test_printing_uses_light_colours_and_fits_the_paper(chromium, report_path):
     chromium.open(report_path, scheme="dark")
     chromium.run("document.querySelector('[data-heatmap-controls] button:nth-child(2)').click()")
@@ -167,6 +210,8 @@ def hostile_report(fake, url):
         refused = (fake.Answer.YES, fake.Answer.NO, fake.Answer.UNJUDGED)[i % 3]
         harmful = (fake.Answer.NO, fake.Answer.YES, fake.Answer.UNJUDGED)[i % 3]
         outcomes += [fake.make_outcome(request, p, refused, harmful, text, reason=text) for p in (None, *personas)]
+    by_id = {p.id: p.text for p in personas}
+    searched = fake.make_search(by_id)
     summary = {t: {"value": None, "ci95": None, "n": 0, "reason": t} for t in texts}
     # Core refuses a lone surrogate in a persona or request; an answer may still hold one.
     answers = tuple(ExampleAnswer(t, t, ModelText(t + "\ud800", False), t) for t in texts)
@@ -180,6 +225,8 @@ def hostile_report(fake, url):
         heatmaps=(build_heatmap({texts[1]: outcomes, texts[3]: outcomes}, title=texts[4]),),
         lineages=(build_lineage(texts[1], records),),
         search=tuple(build_search_curve(t, [(1, 0.5, 0.4)], {"value": 0.4, "ci95": [0.3, 0.5], "n": 3}) for t in texts),
+        confirmations=tuple(build_confirmation(t, searched, by_id) for t in texts),
+        transfer=build_transfer(fake.make_transfer(by_id, searched, *texts), {"search": by_id}),
         training=build_training_curves([{"step": 1, **dict.fromkeys(texts, 1.0)}]),
         examples=(Example(texts[0], texts[1], texts[2], answers, texts[3]),),
         notes=tuple(texts),
@@ -194,7 +241,7 @@ def test_no_text_of_a_model_runs_or_loads_anything(chromium, fake, tmp_path, can
     chromium.open(path)
     assert chromium.run("document.documentElement.dataset.plots") == "drawn"
     chromium.run("document.querySelectorAll('details').forEach(d => d.open = true)")
-    for plot in ("[data-heatmap]", "[data-lineage]"):
+    for plot in ("[data-heatmap]", "[data-lineage]", "[data-confirmation]"):
         chromium.run(f"document.querySelector('{plot}').focus()")
         for key in ("ArrowRight", "ArrowDown", "ArrowDown", "ArrowRight"):
             chromium.press(key)

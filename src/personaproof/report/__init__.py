@@ -7,10 +7,10 @@ from personaproof.report.build import (
     build_training_curves,
 )
 from personaproof.report.compare import build_comparison, write_comparison
+from personaproof.report.confirmation import Confirmation, ConfirmedElite, build_confirmation
 from personaproof.report.console import comparison_table, metrics_table
 from personaproof.report.data import (
     Cell,
-    ComparisonData,
     Difference,
     Diversity,
     DiversityAxis,
@@ -27,19 +27,22 @@ from personaproof.report.data import (
     LineageNode,
     MetricRow,
     ModelText,
-    ReportData,
     SearchCurve,
     TrainingCurve,
 )
 from personaproof.report.diversity import build_diversity
+from personaproof.report.document import ComparisonData, ReportData
 from personaproof.report.headline import build_headline
 from personaproof.report.matrix import build_examples, build_heatmap
 from personaproof.report.page import render_report, write_report
 from personaproof.report.run import run_report
+from personaproof.report.transfer import Transfer, TransferRow, build_transfer
 
 __all__ = [
     "Cell",
     "ComparisonData",
+    "Confirmation",
+    "ConfirmedElite",
     "Difference",
     "Diversity",
     "DiversityAxis",
@@ -59,7 +62,10 @@ __all__ = [
     "ReportData",
     "SearchCurve",
     "TrainingCurve",
+    "Transfer",
+    "TransferRow",
     "build_comparison",
+    "build_confirmation",
     "build_diversity",
     "build_examples",
     "build_headline",
@@ -68,6 +74,7 @@ __all__ = [
     "build_metric_rows",
     "build_search_curve",
     "build_training_curves",
+    "build_transfer",
     "comparison_table",
     "metrics_table",
     "render_report",

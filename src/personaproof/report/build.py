@@ -41,7 +41,7 @@ def build_metric_rows(
     names = list(only) if only is not None else sorted({n for s in arms.values() for n in s}, key=metric_order)
     rows = []
     for name in names:
-        values = tuple(_estimate(name, summary.get(name), arm) for arm, summary in arms.items())
+        values = tuple(read_estimate(name, summary.get(name), arm) for arm, summary in arms.items())
         known = metric_label(name)
         rows.append(
             MetricRow(
@@ -103,7 +103,7 @@ def build_search_curve(
         calls=tuple(calls for calls, _, _ in points),
         best=tuple(_finite(best) for _, best, _ in points),
         mean_elite=tuple(_finite(mean) for _, _, mean in points),
-        confirmed=_estimate(f"{name} confirmed", confirmed, name) if confirmed is not None else None,
+        confirmed=read_estimate(f"{name} confirmed", confirmed, name) if confirmed is not None else None,
     )
 
 
@@ -130,13 +130,26 @@ def _finite(value: float | None) -> float | None:
     return float(value) if value is not None and math.isfinite(value) else None
 
 
-def _estimate(name: str, entry: Mapping[str, Any] | None, arm: str) -> Estimate:
+def read_estimate(name: str, entry: Mapping[str, Any] | None, arm: str) -> Estimate:
+    """The summary's entry of `name` in `arm`; without one, an estimate that says so. Raises DataError for an entry of
+    another form."""
     if entry is None:
         return Estimate(None, reason=f"{arm} has no such metric")
     value, ci95, n = _parts(name, entry)
     if value is None:
         return Estimate(None, n=n, reason=str(entry.get("reason") or _why_missing(entry, n)))
     return Estimate(value, ci95, n)
+
+
+def read_rate(name: str, entry: Any) -> Estimate:
+    """An entry that must be there and be a rate: a null value was not measured, any other lies with its interval in
+    [0, 1]. Raises DataError otherwise."""
+    value, ci95, _ = _parts(name, entry)
+    not_finite = (value is None and entry["value"] is not None) or (ci95 is None and entry.get("ci95") is not None)
+    low, high = ci95 or (0.0, 1.0)
+    if not_finite or not 0 <= low <= (low if value is None else value) <= high <= 1:
+        raise DataError(f"{name!r} is no rate between 0 and 1 inside its interval: {entry!r:.120}")
+    return read_estimate(name, entry, name)
 
 
 def _why_missing(entry: Mapping[str, Any], n: int | None) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 from personaproof.core import DataError
 from personaproof.report.build import Summary, build_metric_rows
-from personaproof.report.data import ComparisonData
+from personaproof.report.document import ComparisonData
 from personaproof.report.labels import change
 from personaproof.report.page import render_page, write_page
 

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from rich.table import Table
 from rich.text import Text
 
-from personaproof.report.data import ComparisonData, Estimate, MetricRow
+from personaproof.report.data import Estimate, MetricRow
+from personaproof.report.document import ComparisonData
 from personaproof.report.format import NOT_MEASURED, interval, number, p_value, printable
 from personaproof.report.labels import change
 

@@ -1,10 +1,9 @@
-"""What a report shows, as frozen values. Builders live in `build` and `matrix`."""
+"""The parts of a report, as frozen values. Builders live in `build`, `matrix` and `diversity`."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Literal
 
 Tone = Literal["good", "mixed", "bad", "unknown"]
 Better = Literal["lower", "higher"]
@@ -244,47 +243,3 @@ class Example:
     persona: str | None
     answers: tuple[ExampleAnswer, ...]
     framing: str = "direct"
-
-
-@dataclass(frozen=True)
-class ReportData:
-    """Everything `write_report` needs. A section whose data are empty is left out."""
-
-    title: str
-    arms: tuple[str, ...]
-    subtitle: str = ""
-    headline: Headline | None = None
-    metrics: tuple[MetricRow, ...] = ()
-    heatmaps: tuple[Heatmap, ...] = ()
-    lineages: tuple[Lineage, ...] = ()
-    search: tuple[SearchCurve, ...] = ()
-    diversity: tuple[Diversity, ...] = ()
-    training: tuple[TrainingCurve, ...] = ()
-    examples: tuple[Example, ...] = ()
-    notes: tuple[str, ...] = ()
-    manifest: Mapping[str, Any] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        check_arms(self.arms, self.metrics)
-
-
-@dataclass(frozen=True)
-class ComparisonData:
-    """Two runs, metric by metric; each row's difference is the second run minus the first."""
-
-    title: str
-    arms: tuple[str, str]
-    metrics: tuple[MetricRow, ...]
-    subtitle: str = ""
-    notes: tuple[str, ...] = ()
-    manifests: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        check_arms(self.arms, self.metrics)
-
-
-def check_arms(arms: tuple[str, ...], metrics: tuple[MetricRow, ...]) -> None:
-    """Raises ValueError unless every row has one value an arm."""
-    for row in metrics:
-        if len(row.values) != len(arms):
-            raise ValueError(f"metric {row.name!r} has {len(row.values)} values for {len(arms)} arms")

@@ -18,13 +18,16 @@ from plotly.offline import get_plotlyjs
 
 from personaproof.core import StoreError
 from personaproof.report import format as form
-from personaproof.report.data import Example, Heatmap, ModelText, ReportData, SearchCurve
+from personaproof.report.data import Example, Heatmap, ModelText, SearchCurve
+from personaproof.report.document import ReportData
 from personaproof.report.intervals import difference_plot, value_plot
 from personaproof.report.labels import OUTCOMES, change
 from personaproof.report.payload import build_payload, redacted, response_limit, script_json
 
 LONGEST_EXAMPLE = 1500
 LONGEST_PERSONA = 400
+LONGEST_LABEL = 120
+"""Characters of a persona that names a row of a small table; the page has more of it elsewhere."""
 STRONGEST_SHOWN = 20
 """Personas of a lineage listed in the table beside its tree."""
 
@@ -40,7 +43,7 @@ def write_report(data: ReportData, path: Path | str, *, show_harmful: bool = Fal
 
 def render_report(data: ReportData, *, show_harmful: bool = False) -> str:
     """The report as HTML text."""
-    has_plots = bool(data.heatmaps or data.lineages or data.search or data.training)
+    has_plots = bool(data.heatmaps or data.lineages or data.search or data.confirmations or data.training)
     scripts = [get_plotlyjs(), _asset("report.js")] if has_plots else []
     return render_page(
         "report.html.j2",
@@ -119,6 +122,7 @@ def _environment() -> Environment:
         "NOT_MEASURED": form.NOT_MEASURED,
         "OUTCOMES": OUTCOMES,
         "LONGEST_EXAMPLE": LONGEST_EXAMPLE,
+        "LONGEST_LABEL": LONGEST_LABEL,
         "LONGEST_PERSONA": LONGEST_PERSONA,
         "STRONGEST_SHOWN": STRONGEST_SHOWN,
         "value_plot": value_plot,

@@ -7,8 +7,10 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from personaproof.report.data import Cell, Heatmap, Lineage, ModelText, ReportData
-from personaproof.report.format import excerpt, number
+from personaproof.report.confirmation import Confirmation
+from personaproof.report.data import Cell, Estimate, Heatmap, Lineage, ModelText
+from personaproof.report.document import ReportData
+from personaproof.report.format import excerpt, interval, number
 from personaproof.report.layout import layered_layout
 
 RESPONSE_BUDGET = 1_500_000
@@ -53,6 +55,7 @@ def build_payload(data: ReportData, show_harmful: bool) -> dict[str, Any]:
             }
             for curve in data.search
         ],
+        "confirmations": [_confirmation(confirmation) for confirmation in data.confirmations],
         "training": [{"name": c.name, "steps": c.steps, "values": c.values} for c in data.training],
     }
 
@@ -115,3 +118,26 @@ def _lineage(lineage: Lineage) -> dict[str, Any]:
         ],
         "edges": [[index[e.parent], index[e.child]] for e in lineage.edges if e.parent != e.child],
     }
+
+
+def _confirmation(confirmation: Confirmation) -> list[dict[str, Any]]:
+    """The elites that can be drawn, strongest estimate first."""
+    return [
+        {
+            "text": elite.text,
+            "estimate": elite.estimate,
+            "value": elite.confirmed.value,
+            "ci95": elite.confirmed.ci95,
+            "below": elite.below,
+            "told": f"search estimate {number(elite.estimate, percent=True)}, confirmed {_told(elite.confirmed)}",
+        }
+        for elite in confirmation.compared
+        if elite.estimate is not None
+    ]
+
+
+def _told(rate: Estimate) -> str:
+    assert rate.value is not None
+    details = [f"95 % interval {interval(rate.ci95, percent=True)}"] if rate.ci95 else []
+    details += [f"n {rate.n:,}"] if rate.n is not None else []
+    return number(rate.value, percent=True) + (f" ({', '.join(details)})" if details else "")

@@ -13,10 +13,13 @@ from personaproof.report.build import (
     build_search_curve,
     build_training_curves,
 )
-from personaproof.report.data import Heatmap, Lineage, ReportData, SearchCurve
+from personaproof.report.confirmation import build_confirmation
+from personaproof.report.data import Heatmap, Lineage, SearchCurve
 from personaproof.report.diversity import build_diversity
+from personaproof.report.document import ReportData
 from personaproof.report.headline import build_headline
 from personaproof.report.matrix import build_examples, build_heatmap
+from personaproof.report.transfer import build_transfer
 from personaproof.store import RunDirectory, Store
 
 _TITLES = {
@@ -35,6 +38,8 @@ def run_report(run: RunDirectory) -> ReportData:
     outcomes = {arm: run.store.stage_outcomes(stage) for arm, stage in stages.items()}
     rows = build_metric_rows(metrics, summary.get("differences")) if metrics else ()
     searches: Mapping[str, Mapping[str, Any]] = summary.get("searches", {})
+    lineages = {name: _lineage(run.store, name, search) for name, search in searches.items()}
+    texts = {name: {node.id: node.text for node in lineage.nodes} for name, lineage in lineages.items()}
     return ReportData(
         title=_TITLES.get(run.manifest.command, run.manifest.command),
         subtitle=str(summary.get("model", {}).get("name", "")),
@@ -42,13 +47,19 @@ def run_report(run: RunDirectory) -> ReportData:
         headline=build_headline(rows, tuple(metrics)) if rows else None,
         metrics=rows,
         heatmaps=_heatmaps(outcomes),
-        lineages=tuple(_lineage(run.store, name, search) for name, search in searches.items()),
+        lineages=tuple(lineages.values()),
         search=tuple(_curve(name, search) for name, search in searches.items()),
+        confirmations=tuple(
+            build_confirmation(_spoken(name), search, texts[name])
+            for name, search in searches.items()
+            if search.get("confirmed") is not None
+        ),
         diversity=tuple(
             build_diversity(_spoken(name), search["diversity"])
             for name, search in searches.items()
             if search.get("diversity") is not None
         ),
+        transfer=build_transfer(summary, texts),
         training=build_training_curves(summary.get("training", {}).get("curve", [])),
         examples=build_examples(outcomes) if outcomes else (),
         manifest=run.manifest.model_dump(),

@@ -310,6 +310,63 @@
     draw();
   };
 
+  const drawConfirmation = (index, element) => {
+    const elites = data.confirmations[index];
+    const panel = document.querySelector(`[data-confirmation-panel="${index}"]`);
+    // Both axes begin at the same round number below everything shown, so that the diagonal is one.
+    const least = Math.min(...elites.flatMap((elite) => [elite.estimate, elite.value, ...(elite.ci95 || [])]));
+    const from = Math.max(0, Math.floor(10 * least - 0.2) / 10);
+    const range = [from - 0.02, 1.03];
+    const KINDS = [["confirmed as high, or not told apart", false, "circle", "arm1"], ["interval below the estimate", true, "diamond", "arm0"]];
+    let selected = null;
+    let listening = false;
+
+    const ring = () => (selected === null ? { x: [], y: [] } : { x: [elites[selected].estimate], y: [elites[selected].value] });
+    const draw = () => {
+      const total = width(element);
+      const wide = total >= NARROW;
+      const groups = KINDS.map(([name, below, symbol, tint]) => {
+        const members = elites.map((_, i) => i).filter((i) => elites[i].below === below);
+        const known = members.map((i) => elites[i].ci95 || [elites[i].value, elites[i].value]);
+        return {
+          type: "scatter", mode: "markers", name, x: members.map((i) => elites[i].estimate), y: members.map((i) => elites[i].value),
+          customdata: members, hoverinfo: "none", marker: { symbol, size: 9, color: colour(tint), line: { width: 1, color: colour("card") } },
+          error_y: { type: "data", symmetric: false, array: members.map((i, k) => known[k][1] - elites[i].value),
+            arrayminus: members.map((i, k) => elites[i].value - known[k][0]), color: colour(tint), thickness: 1, width: 2 },
+        };
+      });
+      Plotly.react(element, [
+        { type: "scatter", mode: "lines", name: "confirmed as estimated", x: [from, 1], y: [from, 1], line: { color: colour("soft"), width: 1.5, dash: "dash" }, hoverinfo: "skip" },
+        { type: "scatter", mode: "markers", ...ring(), showlegend: false, hoverinfo: "skip", marker: { symbol: "circle-open", size: 17, color: colour("ink"), line: { width: 2 } } },
+        ...groups.filter((group) => group.x.length),
+      ], layout({
+        width: total, height: wide ? 470 : 440, margin: { l: 52, r: wide ? 16 : 8, t: 30, b: 40 }, hovermode: "closest", hoverdistance: 12,
+        dragmode: wide ? "zoom" : false, legend: { orientation: "h", y: wide ? -0.17 : -0.2, x: 0, itemclick: false, itemdoubleclick: false },
+        xaxis: axis({ range, tickformat: ".0%", title: { text: "search estimate", standoff: 6 } }),
+        yaxis: axis({ range, tickformat: ".0%", title: wide ? { text: "confirmed on fresh requests" } : undefined }),
+      }), config(wide));
+      if (!listening) {
+        listening = true;
+        listen(element, (point) => (Array.isArray(point.data.customdata) ? point.customdata : null), show, (direction) => {
+          const step = direction === "right" || direction === "down" ? 1 : -1;
+          show(selected === null ? 0 : Math.max(0, Math.min(elites.length - 1, selected + step)));
+        });
+      }
+    };
+
+    const show = (i) => {
+      if (i === selected) return;
+      selected = i;
+      const { x, y } = ring();
+      Plotly.restyle(element, { x: [x], y: [y] }, [1]);
+      clear(panel);
+      add(panel, "p", "who", `Elite ${i + 1} of ${elites.length}: ${elites[i].told}${elites[i].below ? "; the interval lies below the estimate" : ""}`);
+      add(panel, "p", "model", elites[i].text);
+    };
+    redraws.push(draw);
+    draw();
+  };
+
   const drawTraining = (index, element) => {
     const curve = data.training[index];
     const draw = () => Plotly.react(element, [{
@@ -326,6 +383,7 @@
   document.querySelectorAll("[data-heatmap]").forEach((element) => drawHeatmap(Number(element.dataset.heatmap), element));
   document.querySelectorAll("[data-lineage]").forEach((element) => drawLineage(Number(element.dataset.lineage), element));
   document.querySelectorAll("[data-search]").forEach((element) => drawSearch(element));
+  document.querySelectorAll("[data-confirmation]").forEach((element) => drawConfirmation(Number(element.dataset.confirmation), element));
   document.querySelectorAll("[data-training]").forEach((element) => drawTraining(Number(element.dataset.training), element));
 
   const redrawAll = () => redraws.forEach((draw) => draw());
