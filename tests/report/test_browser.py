@@ -225,7 +225,7 @@ def hostile_report(fake, url):
         heatmaps=(build_heatmap({texts[1]: outcomes, texts[3]: outcomes}, title=texts[4]),),
         lineages=(build_lineage(texts[1], records),),
         search=tuple(build_search_curve(t, [(1, 0.5, 0.4)], {"value": 0.4, "ci95": [0.3, 0.5], "n": 3}) for t in texts),
-        confirmations=tuple(build_confirmation(t, searched, by_id) for t in texts),
+        confirmations=(build_confirmation(texts[1], searched, by_id),),
         transfer=build_transfer(fake.make_transfer(by_id, searched, *texts), {"search": by_id}),
         training=build_training_curves([{"step": 1, **dict.fromkeys(texts, 1.0)}]),
         examples=(Example(texts[0], texts[1], texts[2], answers, texts[3]),),
