@@ -41,9 +41,9 @@ class Recipe:
     character_lr: float = 4e-3
     character_offset: float = -1.9
     character_sharpness: float = 2.0
-    wording_steps: int = 400
+    wording_steps: int = 600
     wording_lr: float = 2e-3
-    wording_offset: float = -1.7
+    wording_offset: float = -1.6
     tune_steps: int = 16
     tune_lr: float = 5e-5
     deep_steps: int = 80

@@ -58,7 +58,7 @@ class Mix:
 
 STAGE_1 = Mix(0.30, 0.28, 0.12, 0.07, 0.06, 0.05, 0.12, 0.7, 0.75, False, crossed=0.4, loose=0.3)
 CHARACTERS = Mix(0.42, 0.32, 0.08, 0.05, 0.04, 0.04, 0.07, 0.75, 0.8, False, crossed=0.45, loose=0.4)
-WORDING = replace(CHARACTERS, dilemma=0.12, strange=0.5)
+WORDING = replace(CHARACTERS, dilemma=0.25, strange=0.5)
 SHALLOW = Mix(0.45, 0.30, 0.05, 0.03, 0.03, 0.06, 0.08, 0.75, 0.0, True, crossed=0.3, loose=0.3)
 DEEP = replace(SHALLOW, harmful_persona_share=0.5)
 
