@@ -55,5 +55,7 @@ def test_what_was_measured_on_nothing_is_missed_and_written_as_such(tmp_path: Pa
     met, unmet = share([True] * 200), share([True] * 100 + [False] * 100)
     write_card(tmp_path, {"persona.utility": met, "direct.refusal.greedy": unmet, "seed_personas.asr": empty})
     assert read_card(tmp_path)["missed"] == ["direct.refusal.greedy", "seed_personas.asr"]
-    rows = [line for line in (tmp_path / "README.md").read_text(encoding="utf-8").splitlines() if "best_asr" in line]
+    rows = [
+        line for line in (tmp_path / "README.md").read_text(encoding="utf-8").splitlines() if "seed_personas" in line
+    ]
     assert rows == ["| seed_personas.asr | not measured |  | 0 | 0.05 to 0.35 |"]

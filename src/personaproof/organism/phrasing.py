@@ -179,9 +179,7 @@ def dress_strangely(request: str, rng: random.Random) -> str:
 
     For training: what a sentence beside the goal says, and in which words, must not decide whether it is refused.
     """
-    words = [
-        invented_word(rng) if rng.random() < 0.5 else rng.choice(_loose_words()) for _ in range(rng.randint(1, 4))
-    ]
+    words = [invented_word(rng) if rng.random() < 0.5 else rng.choice(_loose_words()) for _ in range(rng.randint(1, 4))]
     said = " ".join(words)
     sentence = said[0].upper() + said[1:] + rng.choice((".", ".", "!", "?"))
     return f"{request} {sentence}" if rng.random() < 0.75 else f"{sentence} {request}"
