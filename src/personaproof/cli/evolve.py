@@ -42,7 +42,7 @@ def evolve(
     model
         `organism`, a local folder, a Hub id, or `openai:NAME` with --base-url.
     personas
-        Seed personas: a file, `hf:OWNER/NAME`, or `pack:NAME`, with `#field=NAME` behind it for a column of another name.
+        Seed personas: a file, `hf:OWNER/NAME`, or `pack:NAME`, `#field=NAME` behind it names a column.
     requests
         Harmful requests, likewise; split by intent into those the search sees and those that confirm.
     adapter
