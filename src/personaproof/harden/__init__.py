@@ -14,9 +14,10 @@ from personaproof.harden.recipe import (
     load_picl,
     recipe_path,
 )
+from personaproof.harden.result import HardenResult
 from personaproof.harden.rows import Row, RowSet, build_rows
 from personaproof.harden.rows_io import read_rows, write_rows
-from personaproof.harden.train import HardenResult, harden
+from personaproof.harden.train import harden
 
 methods.add(picl.name, picl)
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import yaml
 
-if TYPE_CHECKING:
-    from personaproof.harden.train import HardenResult
+from personaproof.harden.result import HardenResult
 
 
 def write_card(path: Path, result: HardenResult, metrics: Mapping[str, Any] | None = None) -> None:

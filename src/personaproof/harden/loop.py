@@ -35,8 +35,9 @@ from personaproof.evolve import (
 from personaproof.harden.gather import TrainingData, gather_rows
 from personaproof.harden.leakage import check_disjoint
 from personaproof.harden.loop_plan import LoopRecipe, LoopSplits
+from personaproof.harden.result import HardenResult
 from personaproof.harden.rows import RowSet
-from personaproof.harden.train import HardenResult, harden
+from personaproof.harden.train import harden
 from personaproof.store import Collector, RunDirectory
 
 SUMMARY_VERSION = 1

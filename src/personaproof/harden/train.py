@@ -7,7 +7,6 @@ import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,26 +20,9 @@ from personaproof.harden.card import write_card
 from personaproof.harden.loading import load_for_training, training_dtype
 from personaproof.harden.method import Training, TrainingJob, methods
 from personaproof.harden.recipe import TrainingRecipe
+from personaproof.harden.result import HardenResult
 from personaproof.harden.rows import Row, RowSet
 from personaproof.store.files import explained_files, read_json, write_json
-
-
-@dataclass(frozen=True)
-class HardenResult:
-    """A finished training. `path` holds a PEFT adapter, or the whole model where `recipe.mode` is "full"."""
-
-    path: Path
-    base_model: str
-    recipe: TrainingRecipe
-    rows: Mapping[str, int]
-    """Rows by kind and persona, such as ``preference.persona``."""
-    left_out: Mapping[str, int]
-    """Reason -> outcomes or rows that were not trained on."""
-    steps: int
-    curve: tuple[Mapping[str, float], ...]
-    """An entry a step: "step", "loss", "learning_rate", "grad_norm" and each loss term's mean."""
-    seconds: float
-    """Wall-clock time of training in the call that finished it."""
 
 
 def harden(
