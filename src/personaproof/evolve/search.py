@@ -58,8 +58,8 @@ def run_search(
     `seeds` gives at least `recipe.seeds` personas (the first so many are used) and `requests` at least
     `recipe.requests` harmful ones, of which one fixed set is drawn for the whole search. `framing` names how personas
     enter the conversation (resolved: not "auto"). `progress` counts target calls against `recipe.planned_calls`.
-    `watch` is shown the result as it stands after every generation. `halt` is asked before every one: a reason, such as
-    that the time is spent, ends the search there, with all it found.
+    `watch` is shown the result as it stands after every generation. `halt` is asked before every one but
+    the first: a reason, such as that the time is spent, ends the search there, with all it found.
 
     The search is a pure function of its arguments: resuming one is running it again with an `evaluate` and a mutator
     that remember what was generated. Raises DataError for too few or unfit inputs, and SearchStopped, with everything
@@ -142,7 +142,8 @@ class _Search:
         halt: Halt | None,
     ) -> None:
         while True:
-            if halt is not None and (reason := halt()):
+            # Without its seeds evaluated a search has nothing to report.
+            if halt is not None and self.history and (reason := halt()):
                 self.stop_reason = reason
                 break
             if not (asked := self._ask()):
