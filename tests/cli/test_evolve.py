@@ -77,7 +77,7 @@ def wait_for_answers(database: Path, process: subprocess.Popen[str]) -> None:
     raise AssertionError(process.communicate())
 
 
-@pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGKILL])
+@pytest.mark.parametrize("end", [signal.SIGINT, pytest.param(signal.SIGKILL, marks=pytest.mark.long)])
 def test_stopped_or_killed_the_same_command_ends_the_same(
     personaproof: Run, tmp_path: Path, end: signal.Signals
 ) -> None:
