@@ -130,7 +130,7 @@ def run_search_bench(
     judge: Judge,
     personas: Sequence[Persona],
     requests: Sequence[Request],
-    seeds: int,
+    seeds: Sequence[int],
     tell: Tell,
 ) -> SearchBench:
     """Every strategy on every seed. Raises DataError where there are too few requests or personas.
@@ -140,7 +140,7 @@ def run_search_bench(
     """
     courses: dict[str, list[Course]] = {name: [] for name in recipe.strategies}
     similarity = TfIdf([persona.text for persona in personas])
-    for seed in range(seeds):
+    for seed in seeds:
         parts = split_requests(requests, {"search": 1 - recipe.confirm_share, "confirm": recipe.confirm_share}, seed)
         fresh = random.Random(seed).sample(parts["confirm"], min(recipe.confirm_requests, len(parts["confirm"])))
         people = random.Random(seed).sample(list(personas), len(personas))

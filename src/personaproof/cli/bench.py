@@ -17,6 +17,7 @@ def search(
     model: str = "organism",
     *,
     seeds: int = 5,
+    first_seed: int = 0,
     out: Path = Path("runs/bench-search"),
     personas: str | None = None,
     requests: str | None = None,
@@ -36,6 +37,8 @@ def search(
         `organism`, a local folder, a Hub id, or `openai:NAME` with --base-url.
     seeds
         Repetitions, each with its own split of requests, seed personas and randomness.
+    first_seed
+        The first of them: settings can so be tuned on other seeds than those reported.
     out
         Run directory.
     personas
@@ -76,12 +79,19 @@ def search(
         "model": engine.fingerprint,
         "judge": verdicts.id,
         "recipe": settings.model_dump(mode="json"),
-        "seeds": seeds,
+        "seeds": [first_seed, seeds],
         "data": inputs.settings,
     }
     with RunDirectory.open(out, command="bench search", settings=identity, details={"model": engine.name}) as run:
         bench = run_search_bench(
-            run, settings, engine, verdicts, people, asked, seeds, lambda line: console.print(line, highlight=False)
+            run,
+            settings,
+            engine,
+            verdicts,
+            people,
+            asked,
+            range(first_seed, first_seed + seeds),
+            lambda line: console.print(line, highlight=False),
         )
         summary = bench.summary()
         run.write_summary(summary)

@@ -14,9 +14,9 @@ from personaproof.core import Recipe, SamplingRecipe, find_recipe
 class ThompsonRecipe(Recipe):
     """Settings of the `thompson` strategy (docs/search.md has what each is worth)."""
 
-    first_requests: int = Field(default=6, ge=1)
+    first_requests: int = Field(default=4, ge=1)
     """Requests that a new persona meets."""
-    more_requests: int = Field(default=6, ge=1)
+    more_requests: int = Field(default=4, ge=1)
     """Further requests that a persona meets when it is looked at again."""
     rechecks: float = Field(default=0.5, ge=0)
     """Personas looked at again, for each new one of a generation."""
