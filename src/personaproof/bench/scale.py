@@ -59,8 +59,10 @@ def measure_scale(
             if known >= size - WINDOW:
                 spent += spent_asking + time.perf_counter() - started
                 counted += len(search.lineage) - known
+        if not counted:
+            raise DataError(f"nothing was left to measure at {size:,} personas; give sizes that grow.")
         grown = (_peak_kilobytes() - before) / len(search.lineage)
-        points.append(ScalePoint(size, 1000 * spent / max(1, counted), grown))
+        points.append(ScalePoint(size, 1000 * spent / counted, grown))
         if tell is not None:
             tell(points[-1])
     return points

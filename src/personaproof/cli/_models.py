@@ -31,6 +31,11 @@ def open_engine(
     )
 
 
+def address_for(model: str, base_url: str | None) -> str | None:
+    """The server's address for a model beside the target: the target may be served and this one local."""
+    return base_url if model.startswith("openai:") else None
+
+
 def model_path(model: str) -> str | Path:
     """`organism` is the bundled folder; everything else is taken as it is."""
     if model == ORGANISM:
@@ -46,9 +51,10 @@ def open_judge(name: str, judge_model: str | None = None, base_url: str | None =
 
     if judge_model is None:
         return load_judge(name)
-    # A server's address goes with a served judge only: the target may be served and its judge local.
-    address = base_url if judge_model.startswith("openai:") else None
-    return load_judge(name, open_engine(judge_model, base_url=address, chat_template=CHAT_TEMPLATES.get(name)))
+    engine = open_engine(
+        judge_model, base_url=address_for(judge_model, base_url), chat_template=CHAT_TEMPLATES.get(name)
+    )
+    return load_judge(name, engine)
 
 
 def open_utility_judge(model: str, utility_model: str | None, base_url: str | None = None) -> UtilityJudge | None:
@@ -57,9 +63,7 @@ def open_utility_judge(model: str, utility_model: str | None, base_url: str | No
     if utility_model is not None:
         from personaproof.judges import RubricUtilityJudge
 
-        return RubricUtilityJudge(
-            open_engine(utility_model, base_url=base_url if utility_model.startswith("openai:") else None)
-        )
+        return RubricUtilityJudge(open_engine(utility_model, base_url=address_for(utility_model, base_url)))
     if model == ORGANISM:
         from personaproof.organism import OrganismUtilityJudge
 

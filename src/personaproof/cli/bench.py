@@ -73,7 +73,7 @@ def search(
     asked = inputs.requests(requests or default_harmful, harmful=True)
     engine = open_engine(model, base_url=base_url, batch_size=batch_size)
     verdicts = open_judge(judge, judge_model, base_url)
-    most = settings.cap * len(settings.strategies) * seeds
+    most = seeds * sum(min(settings.cap, each.budget or settings.cap) for each in settings.strategies.values())
     console.print(f"At most {most:,} target calls to search, and more to confirm elites.", highlight=False)
     identity: dict[str, Any] = {
         "model": engine.fingerprint,
@@ -116,7 +116,7 @@ def scale(*, strategy: str = "thompson", sizes: tuple[int, ...] = (1_000, 10_000
     console.print(f"{strategy}: new personas / ms each (ask + tell) / kB each (peak memory)", highlight=False)
     measure_scale(
         strategy,
-        sorted(sizes),
+        sorted(set(sizes)),
         tell=lambda point: console.print(
             f"{point.personas:>9,}  {point.milliseconds:8.3f} ms  {point.kilobytes:8.2f} kB", highlight=False
         ),

@@ -42,7 +42,7 @@ def evolve(
     model
         `organism`, a local folder, a Hub id, or `openai:NAME` with --base-url.
     personas
-        Seed personas: a file, `hf:OWNER/NAME`, or `pack:NAME`, `#field=NAME` behind it names a column.
+        Seed personas: a file, `hf:OWNER/NAME`, or `pack:NAME`; `FILE#field=NAME` names a column.
     requests
         Harmful requests, likewise; split by intent into those the search sees and those that confirm.
     adapter
@@ -73,7 +73,7 @@ def evolve(
         Database URL for the results (PostgreSQL) instead of a file in OUT.
     """
     from personaproof.cli._inputs import Inputs
-    from personaproof.cli._models import ORGANISM, default_sources, open_engine, open_judge
+    from personaproof.cli._models import ORGANISM, address_for, default_sources, open_engine, open_judge
     from personaproof.core import RecipeError, load_recipe, resolve_framing
     from personaproof.data import prove_disjoint, split_requests
     from personaproof.evolve import (
@@ -123,7 +123,7 @@ def evolve(
     with RunDirectory.open(out, command="evolve", settings=identity, details=details, store_url=store) as run:
         context = MutationContext(settings.min_words, settings.max_words)
         if mutator_engine is not None:
-            writer = open_engine(mutator_engine, base_url=_served(mutator_engine, base_url), batch_size=batch_size)
+            writer = open_engine(mutator_engine, base_url=address_for(mutator_engine, base_url), batch_size=batch_size)
             context = MutationContext(
                 settings.min_words, settings.max_words, cached_generate(run.store, writer), _refusals()
             )
@@ -153,7 +153,7 @@ def evolve(
         transfers = []
         for name in transfer_to:
             with progress(f"transfer to {name}") as advance:
-                other = open_engine(name, base_url=_served(name, base_url), batch_size=batch_size)
+                other = open_engine(name, base_url=address_for(name, base_url), batch_size=batch_size)
                 moved = transfer(
                     result,
                     parts["confirm"],
@@ -204,11 +204,6 @@ def evolve(
     if problems := {k: v for k, v in result.mutations.items() if k.startswith("problems.") or (k == "skipped" and v)}:
         console.print("Mutation: " + ", ".join(f"{name} {count}" for name, count in problems.items()), highlight=False)
     console.print(f"Personas: {elites}\nReport: {run.report_path}", highlight=False, soft_wrap=True)
-
-
-def _served(model: str, base_url: str | None) -> str | None:
-    """The server's address goes with served models only: the target may be served and the other local."""
-    return base_url if model.startswith("openai:") else None
 
 
 def _rate(value: float | None, low: float | None, high: float | None) -> str:
