@@ -56,6 +56,7 @@ def train_picl(job: TrainingJob) -> Training:
         frozen_head=head if recipe.mode == "lora" else head.frozen(),
         dtype=job.dtype,
         model=job.model,
+        processing_class=job.tokenizer,
         args=_arguments(job, recipe, steps, parts),
         train_dataset=PassDataset(batches, parts * processes, encoded, frozen, recipe, encoder.pad_id),
         callbacks=[*job.callbacks, *([_Report(job.progress)] if job.progress else [])],
