@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from accelerate.utils import gather_object
 from torch import Tensor
 from torch.utils.data import Dataset, SequentialSampler
 from transformers import Trainer, TrainerCallback
@@ -143,10 +144,14 @@ class PICLTrainer(Trainer):  # type: ignore[misc]
         return losses.sum() * processes
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        """Adds to the loss that the Trainer logs each term's mean over the rows of the step that have it, unweighted
-        (on this process)."""
+        """Adds to the loss that the Trainer logs each term's mean over the rows of the step that have it, unweighted,
+        over all processes."""
         if "loss" in logs:
-            logs = {**logs, **{name: sum(values) / len(values) for name, values in sorted(self._terms.items())}}
+            gathered: dict[str, list[float]] = {}
+            for terms in gather_object([self._terms]):
+                for name, values in terms.items():
+                    gathered.setdefault(name, []).extend(values)
+            logs = {**logs, **{name: sum(values) / len(values) for name, values in sorted(gathered.items())}}
             self._terms = {}
             self.rows_in_step = []
         super().log(logs, start_time)

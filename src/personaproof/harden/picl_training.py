@@ -8,18 +8,18 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from accelerate import PartialState
 from transformers import TrainerCallback, TrainingArguments
 from transformers.trainer_callback import PrinterCallback
 
 from personaproof.core import DataError, Progress, RecipeError
 from personaproof.harden.batch import has_weight
-from personaproof.harden.checkpoints import newest_whole
+from personaproof.harden.checkpoints import MarkComplete, newest_whole
 from personaproof.harden.collate import EncodedRow, Encoder
 from personaproof.harden.forward import base_of, output_head
 from personaproof.harden.frozen import frozen_rows
 from personaproof.harden.method import Method, Training, TrainingJob
 from personaproof.harden.picl import PassDataset, PICLTrainer
+from personaproof.harden.processes import processes
 from personaproof.harden.recipe import PICLRecipe
 from personaproof.harden.schedule import schedule, step_sizes
 
@@ -42,12 +42,12 @@ def train_picl(job: TrainingJob) -> Training:
     frozen_pic = recipe.teacher == "frozen" and recipe.pic_weight > 0
     frozen = frozen_rows(job.model, head, encoded, encoder.pad_id, job.dtype, frozen_pic=frozen_pic)
 
-    processes = PartialState().num_processes
+    count = processes().num_processes
     steps, size = step_sizes(len(encoded), recipe.batch_rows, recipe.epochs, recipe.max_steps)
-    if size < processes:
-        raise RecipeError(f"{size} rows a step cannot be shared by {processes} processes; raise batch_rows.")
-    parts = math.ceil(size / (processes * (recipe.micro_batch_rows or size)))
-    parts = min(parts, size // processes)
+    if size < count:
+        raise RecipeError(f"{size} rows a step cannot be shared by {count} processes; raise batch_rows.")
+    parts = math.ceil(size / (count * (recipe.micro_batch_rows or size)))
+    parts = min(parts, size // count)
     strata = [(row.row.kind, row.row.persona is not None, row.row.request.harmful) for row in encoded]
     batches = schedule(strata, size, steps, recipe.seed)
     trainer = PICLTrainer(
@@ -58,8 +58,8 @@ def train_picl(job: TrainingJob) -> Training:
         model=job.model,
         processing_class=job.tokenizer,
         args=_arguments(job, recipe, steps, parts),
-        train_dataset=PassDataset(batches, parts * processes, encoded, frozen, recipe, encoder.pad_id),
-        callbacks=[*job.callbacks, *([_Report(job.progress)] if job.progress else [])],
+        train_dataset=PassDataset(batches, parts * count, encoded, frozen, recipe, encoder.pad_id),
+        callbacks=[MarkComplete(), *job.callbacks, *([_Report(job.progress)] if job.progress else [])],
     )
     trainer.remove_callback(PrinterCallback)  # it would print every step's losses in the middle of the progress bar
     checkpoint = newest_whole(job.checkpoints)
