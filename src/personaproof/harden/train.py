@@ -19,6 +19,7 @@ from personaproof.engines._loading import explain_out_of_memory
 from personaproof.harden.card import write_card
 from personaproof.harden.loading import load_for_training, training_dtype
 from personaproof.harden.method import Training, TrainingJob, methods
+from personaproof.harden.processes import main_process_first, processes
 from personaproof.harden.recipe import TrainingRecipe
 from personaproof.harden.result import HardenResult
 from personaproof.harden.rows import Row, RowSet
@@ -43,6 +44,9 @@ def harden(
     `fingerprint` names the base model's content for that; without it, its path does. `metrics` are measured numbers for
     the card. Raises StoreError where `out` holds a training of other rows, recipe or model; otherwise what the method
     raises.
+
+    Under ``accelerate launch`` every process calls this alike; together they train one model on steps of
+    `recipe.batch_rows`, the main process writes and reports, and all return the same result.
     """
     row_set = rows if isinstance(rows, RowSet) else RowSet(tuple(rows))
     if not row_set.rows:
@@ -50,8 +54,11 @@ def harden(
     method = methods.get(recipe.method)
     if not isinstance(recipe, method.recipe):
         raise RecipeError(f"method {method.name!r} needs a {method.recipe.__name__}, not a {type(recipe).__name__}.")
-    claim = _claim(out, str(fingerprint or model_path), row_set, recipe)
-    if (done := _finished(out, claim, str(model_path), recipe)) is not None:
+    team = processes()
+    with main_process_first():
+        claim = _claim(out, str(fingerprint or model_path), row_set, recipe)
+        done = _finished(out, claim, str(model_path), recipe)
+    if done is not None:
         return done
 
     checkpoints = out / "checkpoints"
@@ -61,13 +68,16 @@ def harden(
         dtype = training_dtype(recipe.dtype)
         model, tokenizer = load_for_training(str(model_path), recipe, dtype)
         name, rows_ = str(model_path), row_set.rows
-        job = TrainingJob(model, tokenizer, name, rows_, recipe, dtype, checkpoints, progress, tuple(callbacks))
+        shown = progress if team.is_main_process else None
+        job = TrainingJob(model, tokenizer, name, rows_, recipe, dtype, checkpoints, shown, tuple(callbacks))
         training = method.train(job)
         result = _result(out, name, row_set, recipe, training, time.monotonic() - started)
-        _save(result, model, tokenizer, metrics)
-    write_json(out / "training.json", {**claim, "result": _as_dict(result)})
-    # Only now: a kill before this line still finds the checkpoint to go on from.
-    shutil.rmtree(checkpoints, ignore_errors=True)
+        with main_process_first():
+            if team.is_main_process:
+                _save(result, model, tokenizer, metrics)
+                write_json(out / "training.json", {**claim, "result": _as_dict(result)})
+                # Only now: a kill before this line still finds the checkpoint to go on from.
+                shutil.rmtree(checkpoints, ignore_errors=True)
     return result
 
 
