@@ -53,7 +53,7 @@ def train_picl(job: TrainingJob) -> Training:
     trainer = PICLTrainer(
         recipe=recipe,
         head=head,
-        frozen_head=head if recipe.mode == "lora" else head.frozen(),
+        frozen_head=head if recipe.trains_adapter else head.frozen(),
         dtype=job.dtype,
         model=job.model,
         processing_class=job.tokenizer,
@@ -114,6 +114,8 @@ def _arguments(job: TrainingJob, recipe: PICLRecipe, steps: int, parts: int) -> 
         bf16=job.dtype == torch.bfloat16,
         use_cpu=device == "cpu",
         dataloader_pin_memory=device == "cuda",
+        # An adapter's weights are all used in every pass; the whole model's need not be (experts).
+        ddp_find_unused_parameters=False if recipe.trains_adapter else None,
         remove_unused_columns=False,
         logging_steps=1,
         logging_nan_inf_filter=False,
