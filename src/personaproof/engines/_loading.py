@@ -23,9 +23,17 @@ LOAD_ERRORS = (OSError, ValueError, KeyError, TypeError, AttributeError, Runtime
 
 
 def load_model(
-    source: str, *, revision: str | None, dtype: torch.dtype, device: torch.device, trust_remote_code: bool
+    source: str,
+    *,
+    revision: str | None,
+    dtype: torch.dtype,
+    device: torch.device,
+    trust_remote_code: bool,
+    quantization: Any = None,
 ) -> tuple[Any, Any]:
     """The model, in evaluation mode on `device`, and its tokenizer. Safetensors only: pickled weights can run code.
+
+    `quantization` is a transformers quantisation configuration.
 
     Raises ModelError where the source is missing, unreachable, incomplete or not a causal language model.
     """
@@ -35,7 +43,12 @@ def load_model(
         with _quiet_bars(), explain_out_of_memory(ModelError, "choose a smaller model or --device cpu"):
             tokenizer = AutoTokenizer.from_pretrained(source, **options)
             model, info = AutoModelForCausalLM.from_pretrained(
-                source, dtype=dtype, use_safetensors=True, output_loading_info=True, **options
+                source,
+                dtype=dtype,
+                use_safetensors=True,
+                output_loading_info=True,
+                quantization_config=quantization,
+                **options,
             )
             model = model.to(device).eval()
             use_fast_decoding(model)

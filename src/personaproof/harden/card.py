@@ -19,7 +19,7 @@ def write_card(path: Path, result: HardenResult, metrics: Mapping[str, Any] | No
 
 def render_card(result: HardenResult, metrics: Mapping[str, Any] | None = None) -> str:
     """The card's Markdown, with the front matter that the Hub and PEFT read."""
-    adapter = result.recipe.mode == "lora"
+    adapter = result.recipe.trains_adapter
     front: dict[str, Any] = {
         "base_model": result.base_model,
         "library_name": "peft" if adapter else "transformers",
@@ -35,6 +35,7 @@ def render_card(result: HardenResult, metrics: Mapping[str, Any] | None = None) 
                 "whether it refuses follows from what is asked and not from who it is told to be.",
                 "## Load",
                 _loading(result),
+                *([_TRAINED_QUANTISED] if result.recipe.mode == "qlora" else []),
                 "## Training rows",
                 _table(("kind", "rows"), result.rows.items()),
                 *(["Left out:", _table(("reason", "outcomes"), result.left_out.items())] if result.left_out else []),
@@ -49,9 +50,18 @@ def render_card(result: HardenResult, metrics: Mapping[str, Any] | None = None) 
     )
 
 
+_TRAINED_QUANTISED = (
+    "This adapter was trained on the base model quantised to 4 bits (nf4 with double quantisation, bitsandbytes). On "
+    "the unquantised model, which the lines above load, its effect is slightly different. Audit it in the form in "
+    "which it will be used; to load the base as in training, pass `quantization_config=BitsAndBytesConfig("
+    'load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True, '
+    "bnb_4bit_compute_dtype=torch.bfloat16)`."
+)
+
+
 def _loading(result: HardenResult) -> str:
     lines = ["from transformers import AutoModelForCausalLM, AutoTokenizer", ""]
-    if result.recipe.mode == "lora":
+    if result.recipe.trains_adapter:
         lines[:0] = ["from peft import PeftModel"]
         lines += [
             f'base = AutoModelForCausalLM.from_pretrained("{result.base_model}")',

@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from peft import LoraConfig, get_peft_model
+from transformers import BitsAndBytesConfig
 
 from personaproof.core import RecipeError
 from personaproof.engines._loading import choose_device, choose_dtype, load_model
@@ -18,17 +19,35 @@ def training_dtype(wanted: str) -> torch.dtype:
 
 
 def load_for_training(source: str, recipe: TrainingRecipe, dtype: torch.dtype) -> tuple[Any, Any]:
-    """The model (with a fresh LoRA adapter in mode "lora") and its tokenizer, from a local folder or the Hub.
+    """The model (with a fresh LoRA adapter in modes "lora" and "qlora") and its tokenizer, from a local folder or the
+    Hub.
 
     Weights that are trained are float32, whatever `dtype` the products run in; a base under an adapter is held in
-    `dtype`, as it will be when the adapter is used. Raises ModelError when there is no such model, RecipeError when no
-    layer has one of the adapter's target names.
+    `dtype`, as it will be when the adapter is used, or in 4 bits for "qlora". Raises ModelError when there is no such
+    model, RecipeError when no layer has one of the adapter's target names.
     """
-    held = dtype if recipe.mode == "lora" else torch.float32
     model, tokenizer = load_model(
-        source, revision=None, dtype=held, device=choose_device("auto"), trust_remote_code=False
+        source,
+        revision=None,
+        dtype=dtype if recipe.trains_adapter else torch.float32,
+        device=choose_device("auto"),
+        trust_remote_code=False,
+        quantization=quantization(dtype) if recipe.mode == "qlora" else None,
     )
-    return (_with_adapter(model, recipe) if recipe.mode == "lora" else model), tokenizer
+    if recipe.gradient_checkpointing:
+        # The reentrant kind would give no gradient to an adapter whose input, a frozen embedding, needs none.
+        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+    return (_with_adapter(model, recipe) if recipe.trains_adapter else model), tokenizer
+
+
+def quantization(dtype: torch.dtype) -> BitsAndBytesConfig:
+    """QLoRA's 4-bit NormalFloat with double quantisation, products in `dtype` (Dettmers et al. 2023, section 3)."""
+    return BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=dtype,
+    )
 
 
 def _with_adapter(model: Any, recipe: TrainingRecipe) -> Any:

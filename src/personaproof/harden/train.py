@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import time
 import warnings
@@ -17,6 +18,7 @@ from transformers.utils import logging as transformers_logging
 from personaproof.core import DataError, ModelError, Progress, RecipeError, StoreError, content_id
 from personaproof.engines._loading import explain_out_of_memory
 from personaproof.harden.card import write_card
+from personaproof.harden.environment import check_environment
 from personaproof.harden.loading import load_for_training, training_dtype
 from personaproof.harden.method import Training, TrainingJob, methods
 from personaproof.harden.processes import main_process_first, processes
@@ -54,6 +56,7 @@ def harden(
     method = methods.get(recipe.method)
     if not isinstance(recipe, method.recipe):
         raise RecipeError(f"method {method.name!r} needs a {method.recipe.__name__}, not a {type(recipe).__name__}.")
+    check_environment(recipe)
     team = processes()
     with main_process_first():
         claim = _claim(out, str(fingerprint or model_path), row_set, recipe)
@@ -64,7 +67,7 @@ def harden(
     checkpoints = out / "checkpoints"
     started = time.monotonic()
     advice = "lower micro_batch_rows, which changes no result, or max_length"
-    with _quietly(), explained_files(out), explain_out_of_memory(ModelError, advice):
+    with _quietly(), _kept_logs(out), explained_files(out), explain_out_of_memory(ModelError, advice):
         dtype = training_dtype(recipe.dtype)
         model, tokenizer = load_for_training(str(model_path), recipe, dtype)
         name, rows_ = str(model_path), row_set.rows
@@ -93,6 +96,20 @@ def _quietly() -> Iterator[None]:
     finally:
         if bars:
             transformers_logging.enable_progress_bar()
+
+
+@contextmanager
+def _kept_logs(out: Path) -> Iterator[None]:
+    """TensorBoard's files in ``out/tensorboard``, unless the user has named a folder; left to itself the Trainer puts
+    them among the checkpoints, which do not stay."""
+    if "TENSORBOARD_LOGGING_DIR" in os.environ:
+        yield
+        return
+    os.environ["TENSORBOARD_LOGGING_DIR"] = str(out / "tensorboard")
+    try:
+        yield
+    finally:
+        del os.environ["TENSORBOARD_LOGGING_DIR"]
 
 
 def _claim(out: Path, model: str, rows: RowSet, recipe: TrainingRecipe) -> dict[str, Any]:
@@ -160,7 +177,7 @@ def _as_dict(result: HardenResult) -> dict[str, Any]:
 
 
 def _folder(out: Path, recipe: TrainingRecipe) -> Path:
-    return out / ("adapter" if recipe.mode == "lora" else "model")
+    return out / ("adapter" if recipe.trains_adapter else "model")
 
 
 def _save(result: HardenResult, model: Any, tokenizer: Any, metrics: Mapping[str, Any] | None) -> None:
@@ -169,7 +186,7 @@ def _save(result: HardenResult, model: Any, tokenizer: Any, metrics: Mapping[str
     unfinished = folder.with_name(f".{folder.name}.unfinished")
     for old in (unfinished, folder):
         shutil.rmtree(old, ignore_errors=True)
-    if result.recipe.mode == "full":
+    if not result.recipe.trains_adapter:
         # Trained in float32, saved in the type of the model it came from.
         model.to(AutoConfig.from_pretrained(result.base_model).dtype or torch.float32)
     model.save_pretrained(unfinished)
