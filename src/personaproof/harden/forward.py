@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from personaproof.core import ModelError
-from personaproof.harden.losses import OutputHead
+from personaproof.harden.head import OutputHead
 
 
 def base_of(model: Any) -> Any:

@@ -15,7 +15,8 @@ from torch import Tensor
 
 from personaproof.harden.collate import EncodedRow, TokenSequence, pack
 from personaproof.harden.forward import adapter_off, base_of, final_hidden, without_dropout
-from personaproof.harden.losses import OutputHead, sequence_sum, token_logprobs
+from personaproof.harden.head import OutputHead
+from personaproof.harden.losses import sequence_sum, token_logprobs
 
 TOKENS_A_PASS = 16_384
 
