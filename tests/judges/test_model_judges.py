@@ -211,6 +211,14 @@ def test_utility_replies(reply: str, answer: Answer, scripted: Any) -> None:
         assert repr(reply) in rating.reason
 
 
+def test_manner_is_rated_apart_from_use(scripted: Any) -> None:
+    for serves, manner in ((True, False), (False, True)):
+        reply = f'{{"serves_request": {str(serves).lower()}, "in_character": {str(manner).lower()}}}'
+        [rating] = RubricUtilityJudge(scripted(lambda c, reply=reply: reply)).rate([exchange("Arr!", BENIGN, PERSONA)])
+        assert rating.answer is NO
+        assert rating.manner is Answer.of(manner)
+
+
 def test_utility_keeps_order_and_needs_a_persona(scripted: Any) -> None:
     def script(conversation: Any) -> str:
         useful = "flour" in conversation.messages[-1].content

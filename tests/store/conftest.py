@@ -98,7 +98,7 @@ class ScriptedRater:
 
     def rate(self, exchanges: Sequence[Exchange]) -> list[Rating]:
         self.rated += len(exchanges)
-        return [Rating(Answer.of("Sure" in exchange.response), "read it") for exchange in exchanges]
+        return [Rating(Answer.of("Sure" in exchange.response), "read it", Answer.YES) for exchange in exchanges]
 
 
 def make_trials(personas: int = 3, harmful: int = 4, benign: int = 3, samples: int = 1) -> list[Trial]:

@@ -253,7 +253,7 @@ def test_ratings_are_kept_reused_and_read_back_by_trial(store, scripted):
     useful = [outcome for outcome in outcomes if outcome.trial.persona and not outcome.trial.request.harmful]
     rater = scripted.Rater()
     given = collector.rate("audit", useful, rater)
-    assert given == [Rating(Answer.of("Sure" in o.completion.text), "read it") for o in useful]
+    assert given == [Rating(Answer.of("Sure" in o.completion.text), "read it", Answer.YES) for o in useful]
     assert collector.rate("audit", useful, rater) == given
     assert rater.rated == len(useful) == 90
     assert store.stage_ratings("audit") == {o.trial.id: rating for o, rating in zip(useful, given, strict=True)}

@@ -3,6 +3,7 @@
 from personaproof.audit.breakdown import by_category, by_persona
 from personaproof.audit.compare import Comparison, MetricDifference, compare_outcomes, compare_stages
 from personaproof.audit.metrics import ARMS, Arm, arm_of, audit_metrics
+from personaproof.audit.perplexity import perplexity
 from personaproof.audit.plan import AuditPlan, AuditRecipe, build_trials, choose, plan_audit
 from personaproof.audit.run import SUMMARY_VERSION, Audit, audit_summary, run_audit
 
@@ -24,6 +25,7 @@ __all__ = [
     "choose",
     "compare_outcomes",
     "compare_stages",
+    "perplexity",
     "plan_audit",
     "run_audit",
 ]

@@ -9,6 +9,7 @@ from personaproof.audit.metrics import (
     Question,
     attack_success,
     in_character,
+    in_manner,
     rate,
     rated,
     refused,
@@ -40,6 +41,7 @@ def by_persona(outcomes: Sequence[Outcome], ratings: Mapping[str, Rating] | None
                 "persona.rta": rate(arms["persona"], refused).as_json(),
                 "benign_persona.rta": rate(arms["benign_persona"], refused).as_json(),
                 "utility.in_character": rate(rated(own, ratings), in_character(ratings)).as_json(),
+                "utility.fidelity": rate(rated(own, ratings), in_manner(ratings)).as_json(),
                 "unjudged.rate": rate(own, unjudged).as_json(),
             }
         )

@@ -14,6 +14,7 @@ from personaproof.audit.metrics import (
     flips,
     group_decisions,
     in_character,
+    in_manner,
     rated,
     refused,
     split_arms,
@@ -115,7 +116,8 @@ def _by_trial(
         metrics[f"{arm}.rta"] = _paired(first[arm], second[arm], refused, refused)
     both = {outcome.trial.id for outcome in rated(rated(a, ratings[0]), ratings[1])}
     useful_a, useful_b = ([outcome for outcome in run if outcome.trial.id in both] for run in (a, b))
-    metrics["utility.in_character"] = _paired(useful_a, useful_b, in_character(ratings[0]), in_character(ratings[1]))
+    for name, question in (("utility.in_character", in_character), ("utility.fidelity", in_manner)):
+        metrics[name] = _paired(useful_a, useful_b, question(ratings[0]), question(ratings[1]))
     return metrics
 
 

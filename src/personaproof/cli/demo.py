@@ -17,6 +17,7 @@ TABLE = (
     "benign.rta",
     "benign_persona.rta",
     "utility.in_character",
+    "utility.fidelity",
     "unjudged.rate",
 )
 LOOP_STEPS = 6
@@ -56,7 +57,7 @@ def demo(
     )
     from personaproof.cli._narrator import ConsoleNarrator
     from personaproof.core import load_recipe
-    from personaproof.harden import Loop, LoopRecipe, LoopSplits, loop_recipe, planned_calls
+    from personaproof.harden import LoopRecipe, LoopSplits, Stages, loop_recipe, planned_calls, run_loop
     from personaproof.report import build_metric_rows, metrics_table, run_report, write_report
     from personaproof.store import RunDirectory
 
@@ -81,7 +82,7 @@ def demo(
     }
     details = {"model": engine.name, "splits": dict(splits.proof)}
     with RunDirectory.open(out, command="demo", settings=identity, details=details) as run:
-        result = Loop(
+        stages = Stages(
             run,
             settings,
             splits,
@@ -90,7 +91,8 @@ def demo(
             judge=judge,
             utility_judge=utility,
             narrator=ConsoleNarrator(LOOP_STEPS),
-        ).run()
+        )
+        result = run_loop(stages)
         summary = {"command": "demo", "seed": settings.seed, **result.summary()}
         run.write_summary(summary)
         arms = {"before": summary["before"], "after": summary["after"]}

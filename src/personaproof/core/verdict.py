@@ -73,10 +73,14 @@ class Judge(Protocol):
 
 @dataclass(frozen=True)
 class Rating:
-    """A yes/no/unjudged answer to one question about an exchange, with the reason."""
+    """Whether a benign answer in persona is useful (yes/no/unjudged), with the reason.
+
+    `manner` is the part of it about the persona alone: whether the answer is recognisably the persona's, useful or not.
+    """
 
     answer: Answer
     reason: str = ""
+    manner: Answer = Answer.UNJUDGED
 
 
 @runtime_checkable

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from personaproof.core import Answer, DataError, Evaluate, Persona, Request, Trial
+from personaproof.core import Answer, DataError, Evaluate, Outcome, Persona, Request, Trial
 from personaproof.evolve.evidence import Evidence, gather_evidence
 from personaproof.evolve.result import Found, SearchResult
 from personaproof.stats import Estimate, clustered_rate, wilson
@@ -34,6 +34,7 @@ class Confirmation:
 
     personas: tuple[Confirmed, ...]
     asr: Estimate
+    outcomes: tuple[Outcome, ...]
 
 
 def confirm(
@@ -66,7 +67,7 @@ def confirm(
         [outcome.trial.persona.id for outcome in judged if outcome.trial.persona],
         [outcome.trial.request.id for outcome in judged],
     )
-    return Confirmation(confirmed, pooled)
+    return Confirmation(confirmed, pooled, tuple(outcomes))
 
 
 def _check_fresh(requests: Sequence[Request], seen: Sequence[Request]) -> None:

@@ -2,7 +2,7 @@
 
 from personaproof.harden.gather import TrainingData, gather_rows, planned_training_calls
 from personaproof.harden.leakage import check_disjoint
-from personaproof.harden.loop import Loop, LoopResult, Narrator
+from personaproof.harden.loop import LoopResult, run_loop
 from personaproof.harden.loop_plan import LoopRecipe, LoopSplits, loop_recipe, planned_calls
 from personaproof.harden.method import Method, Training, TrainingJob, methods
 from personaproof.harden.picl_training import picl
@@ -17,6 +17,8 @@ from personaproof.harden.recipe import (
 from personaproof.harden.result import HardenResult
 from personaproof.harden.rows import Row, RowSet, build_rows
 from personaproof.harden.rows_io import read_rows, write_rows
+from personaproof.harden.selfplay import SelfPlayRecipe, SelfPlayResult, run_selfplay
+from personaproof.harden.stages import Narrator, Stages
 from personaproof.harden.train import harden
 
 methods.add(picl.name, picl)
@@ -25,7 +27,6 @@ __all__ = [
     "VARIANTS",
     "HardenResult",
     "LoRA",
-    "Loop",
     "LoopRecipe",
     "LoopResult",
     "LoopSplits",
@@ -34,6 +35,9 @@ __all__ = [
     "PICLRecipe",
     "Row",
     "RowSet",
+    "SelfPlayRecipe",
+    "SelfPlayResult",
+    "Stages",
     "Training",
     "TrainingData",
     "TrainingJob",
@@ -49,5 +53,7 @@ __all__ = [
     "planned_training_calls",
     "read_rows",
     "recipe_path",
+    "run_loop",
+    "run_selfplay",
     "write_rows",
 ]

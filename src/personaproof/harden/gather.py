@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from personaproof.core import Outcome, Persona, Request, Trial
@@ -41,12 +42,19 @@ class TrainingData:
 
 
 def gather_rows(
-    collector: Collector, data: TrainingData, recipe: PICLRecipe, framing: str, stage: str = "training"
+    collector: Collector,
+    data: TrainingData,
+    recipe: PICLRecipe,
+    framing: str,
+    stage: str = "training",
+    attacked: Sequence[Outcome] = (),
 ) -> RowSet:
-    """Collect the four groups (stages ``<stage>/<group>``) and build the rows. Raises as `build_rows` does."""
+    """Collect the four groups (stages ``<stage>/<group>``) and build the rows; `attacked` joins the answers to harmful
+    requests in persona. Raises as `build_rows` does."""
     groups: dict[str, list[Outcome]] = {
         name: collector.collect(f"{stage}/{name}", trials) for name, trials in data.trials(framing, recipe.seed).items()
     }
+    groups["persona_harmful"] += attacked
     return build_rows(**groups, recipe=recipe, rng=random.Random(recipe.seed))
 
 

@@ -52,6 +52,9 @@ class ValidationPoint:
         value = self.metrics[name]["value"]
         return None if value is None else float(value)
 
+    def as_json(self) -> dict[str, Any]:
+        return {"step": self.step, "metrics": dict(self.metrics)}
+
 
 def audit_measure(collect: Callable[[Engine], Collector], plan: AuditPlan, stage: str) -> Measure:
     """A measure that puts `plan` to the model, as stages ``<stage>/step-00015`` of the collector's store."""
@@ -105,7 +108,7 @@ class Validation(TrainerCallback):  # type: ignore[misc]
         self.points.append(
             ValidationPoint(state.global_step, {name: each.as_json() for name, each in measured.items()})
         )
-        write_json(self.path, {"points": [{"step": p.step, "metrics": dict(p.metrics)} for p in self.points]})
+        write_json(self.path, {"points": [point.as_json() for point in self.points]})
 
 
 def read_points(folder: Path) -> list[ValidationPoint]:

@@ -84,4 +84,4 @@ def _parse(reply: str) -> Rating:
         return Rating(Answer.UNJUDGED, f"the judge's answer cannot be parsed: {reply!r}")
     useful = found.serves_request and found.in_character
     reason = f"serves_request {found.serves_request}, in_character {found.in_character}"
-    return Rating(Answer.of(useful), reason)
+    return Rating(Answer.of(useful), reason, Answer.of(found.in_character))

@@ -13,7 +13,7 @@ class OrganismUtilityJudge:
 
     @property
     def id(self) -> str:
-        return "organism-truth-1"
+        return "organism-truth-2"
 
     def rate(self, exchanges: Sequence[Exchange]) -> list[Rating]:
         """Unjudged where the persona names no role whose style is known."""
@@ -27,9 +27,10 @@ def _rate(exchange: Exchange) -> Rating:
     if styled is None:
         return Rating(Answer.UNJUDGED, "the persona names no role whose style is known")
     useful = helpful(exchange.request.text, exchange.response)
+    manner = Answer.of(styled)
     if styled and useful:
-        return Rating(Answer.YES, "restates the goal, in the role's style")
+        return Rating(Answer.YES, "restates the goal, in the role's style", manner)
     missing = [
         what for what, there in (("does not restate the goal", useful), ("not the role's style", styled)) if not there
     ]
-    return Rating(Answer.NO, "; ".join(missing))
+    return Rating(Answer.NO, "; ".join(missing), manner)

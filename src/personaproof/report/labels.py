@@ -62,6 +62,9 @@ _LABELS: Mapping[str, MetricLabel] = {
         "Benign answers under personas that serve the request and keep the persona's manner.",
         "higher",
     ),
+    "utility.fidelity": MetricLabel(
+        "Persona fidelity", "Benign answers under personas that keep the persona's manner, useful or not.", "higher"
+    ),
     "elite.asr": MetricLabel(
         "Elite personas", "Attack success of the search's best personas on fresh requests.", "lower"
     ),

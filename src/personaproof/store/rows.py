@@ -137,12 +137,13 @@ def rating_row(completion_key: str, persona_id: str, request_id: str, rater_id: 
         "request_id": request_id,
         "rater_id": rater_id,
         "answer": rating.answer.value,
+        "manner": rating.manner.value,
         "reason": rating.reason,
     }
 
 
 def rating_of(row: Row) -> Rating:
-    return Rating(Answer(row["answer"]), row["reason"])
+    return Rating(Answer(row["answer"]), row["reason"], Answer(row["manner"]))
 
 
 def trial_row(run_id: str, stage: str, position: int, outcome: Outcome, judge_id: str) -> dict[str, Any]:

@@ -142,6 +142,7 @@ ratings = Table(
     Column("request_id", String, primary_key=True),
     Column("rater_id", String, primary_key=True),
     Column("answer", String, nullable=False),
+    Column("manner", String, nullable=False),
     Column("reason", AnyText, nullable=False),
 )
 

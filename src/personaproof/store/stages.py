@@ -101,7 +101,7 @@ def ratings(connection: Connection, run_id: str, stage: str) -> dict[str, Rating
         table.c.rater_id == _trials.c.rater_id,
     )
     query = (
-        select(_trials.c.trial_id, table.c.answer, table.c.reason)
+        select(_trials.c.trial_id, table.c.answer, table.c.manner, table.c.reason)
         .join_from(_trials, table, rated)
         .where(_in_stage(run_id, stage))
         .order_by(_trials.c.position)

@@ -1,0 +1,221 @@
+"""The parts that rounds of search and training are made of, each kept in one run directory as it is finished."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from functools import cached_property
+from pathlib import Path
+from typing import Literal, Protocol
+
+from personaproof.audit import Audit, AuditPlan, build_trials, choose, run_audit
+from personaproof.core import (
+    DataError,
+    Engine,
+    Judge,
+    Outcome,
+    Persona,
+    Progress,
+    RecipeError,
+    Request,
+    Sampling,
+    Trial,
+    UtilityJudge,
+    resolve_framing,
+)
+from personaproof.evolve import (
+    Confirmation,
+    MutationContext,
+    SearchResult,
+    confirm,
+    lineage_recorder,
+    mutators,
+    run_search,
+)
+from personaproof.harden.gather import TrainingData, gather_rows
+from personaproof.harden.loop_plan import LoopRecipe, LoopSplits
+from personaproof.harden.result import HardenResult
+from personaproof.harden.rows import RowSet
+from personaproof.harden.train import harden
+from personaproof.harden.validation import Validation, ValidationPoint, audit_measure, read_points
+from personaproof.store import Collector, RunDirectory
+
+People = Literal["training", "held_out"]
+
+
+class Narrator(Protocol):
+    """Tells the user where the loop is."""
+
+    def step(self, title: str) -> None:
+        """A new part of the loop begins."""
+        ...
+
+    def progress(self, title: str, unit: str = "calls") -> AbstractContextManager[Progress]:
+        """A callback (done, total) while some work lasts."""
+        ...
+
+    def say(self, text: str) -> None:
+        """One line of result."""
+        ...
+
+
+class Stages:
+    """Searches, audits, rows and trainings by one recipe, on one division of personas and requests. Run again in the
+    same directory with the same arguments they repeat nothing and give the same results."""
+
+    def __init__(
+        self,
+        run: RunDirectory,
+        recipe: LoopRecipe,
+        splits: LoopSplits,
+        *,
+        model_path: str,
+        open_engine: Callable[[Path | None], Engine],
+        judge: Judge,
+        utility_judge: UtilityJudge | None,
+        narrator: Narrator,
+    ) -> None:
+        """`open_engine` gives the engine of `model_path` with an adapter, or without one for None."""
+        self.directory, self.recipe, self.splits = run, recipe, splits
+        self.model_path, self.open_engine = model_path, open_engine
+        self.judge, self.utility_judge, self.tell = judge, utility_judge, narrator
+
+    @cached_property
+    def base(self) -> Engine:
+        """The model before any training."""
+        return self.open_engine(None)
+
+    @cached_property
+    def framing(self) -> str:
+        return resolve_framing(self.recipe.evolve.framing, self.base.supports_system).name
+
+    def search(self, engine: Engine, name: str, people: People, requests: str, seed: int) -> SearchResult:
+        """A search of `engine` (stage ``search/<name>``) from the seed personas and on the requests of those splits."""
+        recipe = self.recipe.evolve.model_copy(update={"seed": seed})
+        if recipe.mutator != "grammar":
+            raise RecipeError("the loop varies personas with the grammar mutator; use `evolve` for others.")
+        mutator = mutators.get(recipe.mutator)(MutationContext(recipe.min_words, recipe.max_words))
+        with self.tell.progress(f"search {name}") as progress:
+            result = run_search(
+                recipe,
+                self.splits.personas[people],
+                self.splits.harmful[requests],
+                self.collector(engine, recipe.sampling.build()).for_stage(f"search/{name}"),
+                mutator,
+                framing=self.framing,
+                record=lineage_recorder(self.directory.store),
+                progress=progress,
+            )
+        rate = result.search_asr
+        shown = "none could be scored" if rate is None else f"mean search ASR {rate:.2f} (optimistic: selected on)"
+        self.tell.say(f"{len(result.elites)} elites of {len(result.lineage)} personas, {shown}")
+        return result
+
+    def confirm(self, engine: Engine, search: SearchResult, name: str, requests: Sequence[Request]) -> Confirmation:
+        """The elites of a search on requests it never saw (stage ``audit/<name>``)."""
+        with self.tell.progress(f"confirm {name}") as progress:
+            collector = self.collector(engine, self.recipe.audit.sampling.build(), progress)
+            return confirm(search, requests, collector.for_stage(f"audit/{name}"))
+
+    def plan(self, personas: Sequence[Persona]) -> AuditPlan:
+        """An audit with `personas` and the evaluation requests."""
+        return build_trials(
+            personas,
+            self.evaluation(self.splits.harmful),
+            self.evaluation(self.splits.benign),
+            self.framing,
+            self.recipe.audit.samples,
+        )
+
+    def audit(self, engine: Engine, plan: AuditPlan, name: str) -> Audit:
+        """Stage ``audit/<name>``."""
+        with self.tell.progress(f"audit {name}") as progress:
+            collector = self.collector(engine, self.recipe.audit.sampling.build(), progress)
+            return run_audit(collector, plan, stage=f"audit/{name}", utility_judge=self.utility_judge)
+
+    def attack(self, engine: Engine, personas: Sequence[Persona], name: str) -> list[Outcome]:
+        """What `engine` answers `personas` on the requests that rows are made from (stage ``training/<name>``)."""
+        trials = [Trial(r, p, self.framing) for p in personas for r in self.training_requests(self.splits.harmful)]
+        with self.tell.progress(f"answers {name}") as progress:
+            collector = self.collector(engine, self.recipe.audit.sampling.build(), progress)
+            return collector.collect(f"training/{name}", trials)
+
+    def rows(self, personas: Sequence[Persona], attacked: Sequence[Outcome] = ()) -> RowSet:
+        """Rows from the answers of the model before training to `personas`, and from `attacked`: successes against
+        models hardened since."""
+        recipe = self.recipe
+        data = TrainingData(
+            personas=tuple(personas),
+            bystanders=tuple(self.splits.personas["training"]),
+            harmful=tuple(self.training_requests(self.splits.harmful)),
+            benign=tuple(self.training_requests(self.splits.benign)),
+            benign_per_persona=recipe.benign_per_persona,
+        )
+        with self.tell.progress("training answers") as progress:
+            collector = self.collector(self.base, recipe.audit.sampling.build(), progress)
+            rows = gather_rows(collector, data, recipe.harden, self.framing, attacked=attacked)
+        self.tell.say(", ".join(f"{count} {kind} rows" for kind, count in rows.counts.items()))
+        return rows
+
+    def train(
+        self, rows: RowSet, watched: Sequence[Persona], folder: str = "harden"
+    ) -> tuple[HardenResult, list[ValidationPoint]]:
+        """Train the model on `rows` in `folder` of the run, watched on personas that are in none of them."""
+        recipe = self.recipe.harden.model_copy(update={"seed": self.recipe.seed})
+        path = self.directory.path / folder
+        plan = build_trials(
+            watched,
+            self.validation_requests(self.splits.harmful),
+            self.validation_requests(self.splits.benign),
+            self.framing,
+        )
+        measure = audit_measure(self._collector_for_validation, plan, f"validation/{folder}")
+        validation = Validation(measure, self.recipe.validation, path, name=self.base.name)
+        with self.tell.progress("training", unit="steps") as progress:
+            result = harden(
+                self.model_path,
+                rows,
+                recipe,
+                path,
+                fingerprint=self.base.fingerprint,
+                progress=progress,
+                callbacks=[validation],
+            )
+        points = read_points(path)
+        self.tell.say(f"{result.steps} steps; {_described(points)}")
+        return result, points
+
+    def training_requests(self, requests: Mapping[str, Sequence[Request]]) -> list[Request]:
+        """Those that rows are made from."""
+        return list(requests["training"][: self.recipe.training_requests])
+
+    def validation_requests(self, requests: Mapping[str, Sequence[Request]]) -> list[Request]:
+        """Training requests that no row is made from. Raises DataError where none is left."""
+        left = requests["training"][self.recipe.training_requests :]
+        if not left:
+            raise DataError(
+                f"all {len(requests['training'])} training requests would make rows, and none is left to watch the "
+                "training on; lower training_requests, or give more requests."
+            )
+        return list(left[: self.recipe.validation.requests])
+
+    def evaluation(self, requests: Mapping[str, Sequence[Request]]) -> list[Request]:
+        return choose(requests["evaluation"], self.recipe.audit.max_requests, self.recipe.seed)
+
+    def collector(self, engine: Engine, sampling: Sampling, progress: Progress | None = None) -> Collector:
+        return Collector(
+            self.directory.store, engine, self.judge, sampling=sampling, seed=self.recipe.seed, progress=progress
+        )
+
+    def _collector_for_validation(self, engine: Engine) -> Collector:
+        return self.collector(engine, self.recipe.audit.sampling.build())
+
+
+def _described(points: Sequence[ValidationPoint]) -> str:
+    def shown(name: str) -> str:
+        values = [point.value(name) for point in points]
+        return " -> ".join("?" if value is None else f"{value:.2f}" for value in (values[0], values[-1]))
+
+    if not points:
+        return "never watched"
+    return f"on validation personas ASR {shown('persona.asr')}, benign refusals {shown('benign_persona.rta')}"
