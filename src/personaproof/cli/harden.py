@@ -13,7 +13,7 @@ from personaproof.cli._console import console, progress
 def harden(
     model: str,
     *,
-    personas: str,
+    personas: str | None = None,
     requests: str | None = None,
     benign: str | None = None,
     bystanders: str | None = None,
@@ -33,13 +33,17 @@ def harden(
     with a model card in OUT/adapter. Interrupted, the same command continues. Then run
     `personaproof audit MODEL --adapter OUT/adapter` on personas and requests that were not used here.
 
+    On several GPUs: `accelerate launch --multi_gpu --num_processes 4 -m personaproof harden MODEL ...`, or
+    `--config_file` a file from `personaproof export launch`. One process asks for the answers, all of them train; a
+    step has `batch_rows` rows however many they are, and the losses are the same.
+
     Parameters
     ----------
     model
         `organism`, a local folder or a Hub id.
     personas
         Personas that break the model, such as the elites.jsonl of `personaproof evolve`; any data source that `audit`
-        takes, here and below.
+        takes, here and below. Needed unless there are --rows.
     requests
         Harmful requests to train on: a file, `hf:OWNER/NAME`, or `pack:NAME`.
     benign
@@ -65,9 +69,10 @@ def harden(
     batch_size
         Most answers generated at once.
     """
+    from personaproof.cli._assistants import assist, call_assistants
     from personaproof.cli._inputs import Inputs
     from personaproof.cli._models import ORGANISM, default_sources, model_path, open_engine, open_judge
-    from personaproof.core import ModelError, Sampling, resolve_framing
+    from personaproof.core import DataError, ModelError, Sampling, resolve_framing
     from personaproof.harden import (
         RowSet,
         TrainingData,
@@ -79,16 +84,22 @@ def harden(
         write_rows,
     )
     from personaproof.harden import harden as train
+    from personaproof.harden.environment import check_environment
     from personaproof.report import run_report, write_report
     from personaproof.store import Collector, RunDirectory
 
+    if assist():
+        return
     if model.startswith("openai:"):
         raise ModelError("training needs the weights; give a local folder or a Hub id, not a served model.")
     settings = load_picl(recipe or (ORGANISM if model == ORGANISM else "picl"), *set_)
+    check_environment(settings)
     inputs = Inputs()
     default_harmful, default_benign, _ = default_sources(model)
     data = None
     if rows is None:
+        if personas is None:
+            raise DataError("nothing to train on: give --personas that break the model, or finished --rows.")
         data = TrainingData(
             personas=tuple(inputs.personas(personas)),
             bystanders=tuple(inputs.personas(bystanders, kind="bystanders")) if bystanders else (),
@@ -97,19 +108,20 @@ def harden(
         )
     engine = open_engine(model, batch_size=batch_size)
     verdicts = open_judge(judge, judge_model, base_url)
+    name, fingerprint, judge_id = engine.name, engine.fingerprint, verdicts.id
     framing = resolve_framing("auto", engine.supports_system).name
     if data is not None:
         console.print(f"{planned_training_calls(data, framing):,} answers to generate, then training.", highlight=False)
     sampling = Sampling(max_new_tokens=48 if model == ORGANISM else max_new_tokens)
     identity = {
-        "model": engine.fingerprint,
-        "judge": verdicts.id,
+        "model": fingerprint,
+        "judge": judge_id,
         "recipe": settings.model_dump(mode="json"),
         "sampling": sampling.id,
         "rows": str(rows) if rows else None,
         "data": inputs.settings,
     }
-    with RunDirectory.open(out, command="harden", settings=identity, details={"model": engine.name}) as run:
+    with RunDirectory.open(out, command="harden", settings=identity, details={"model": name}) as run:
         if data is None:
             assert rows is not None
             row_set = RowSet(tuple(read_rows(rows)))
@@ -119,22 +131,23 @@ def harden(
                     run.store, engine, verdicts, sampling=sampling, seed=settings.seed, progress=advance
                 )
                 row_set = gather_rows(collector, data, settings, framing)
+            del collector
             write_rows(row_set.rows, run.path / "rows.jsonl")
         run.add_details(training=check_disjoint(row_set.rows, {}))
         for kind, count in row_set.counts.items():
             console.print(f"  {kind}: {count:,} rows", highlight=False)
         for reason, count in row_set.left_out.items():
             console.print(f"  left out, {reason}: {count:,}", highlight=False)
+        del engine, verdicts  # their memory is the training's now
+        call_assistants(model_path(model), row_set, settings, run.path, fingerprint)
         with progress("training", unit="steps") as advance:
-            result = train(
-                model_path(model), row_set, settings, run.path, fingerprint=engine.fingerprint, progress=advance
-            )
+            result = train(model_path(model), row_set, settings, run.path, fingerprint=fingerprint, progress=advance)
         run.write_summary(
             {
                 "schema_version": 1,
                 "command": "harden",
-                "model": {"name": engine.name, "fingerprint": engine.fingerprint},
-                "judge": verdicts.id,
+                "model": {"name": name, "fingerprint": fingerprint},
+                "judge": judge_id,
                 "training": {
                     "steps": result.steps,
                     "rows": dict(result.rows),
