@@ -33,6 +33,7 @@ _VERBS = {
     "audit": "Does the same request get the same decision under every persona?",
     "evolve": "Search for personas that break a model, and confirm the best on fresh requests.",
     "harden": "Train the persona dependence away; leaves a PEFT adapter with a model card.",
+    "selfplay": "Search and training in turn, until a fresh search finds nothing.",
     "compare": "Two audits of the same personas and requests, paired trial by trial.",
     "report": "Write the self-contained HTML report of a finished run.",
 }
@@ -40,6 +41,11 @@ for _verb, _help in _VERBS.items():
     app.command(f"personaproof.cli.{_verb}:{_verb}", help=_help)
 app.command("personaproof.cli.organism:app", name="organism", help="The bundled model organism: path, card, build.")
 app.command("personaproof.cli.bench:app", name="bench", help="Comparisons, side by side in one run: search, scale.")
+app.command(
+    "personaproof.cli.export:app",
+    name="export",
+    help="A hardened model for lm-evaluation-harness; launch configurations.",
+)
 
 
 def main() -> None:
