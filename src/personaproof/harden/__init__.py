@@ -17,13 +17,21 @@ from personaproof.harden.recipe import (
 from personaproof.harden.result import HardenResult
 from personaproof.harden.rows import Row, RowSet, build_rows
 from personaproof.harden.rows_io import read_rows, write_rows
-from personaproof.harden.selfplay import SelfPlayRecipe, SelfPlayResult, run_selfplay
+from personaproof.harden.selfplay import (
+    CHECK_SHARE,
+    SelfPlayRecipe,
+    SelfPlayResult,
+    planned_selfplay_calls,
+    run_selfplay,
+    selfplay_recipe,
+)
 from personaproof.harden.stages import Narrator, Stages
 from personaproof.harden.train import harden
 
 methods.add(picl.name, picl)
 
 __all__ = [
+    "CHECK_SHARE",
     "VARIANTS",
     "HardenResult",
     "LoRA",
@@ -50,10 +58,12 @@ __all__ = [
     "loop_recipe",
     "methods",
     "planned_calls",
+    "planned_selfplay_calls",
     "planned_training_calls",
     "read_rows",
     "recipe_path",
     "run_loop",
     "run_selfplay",
+    "selfplay_recipe",
     "write_rows",
 ]

@@ -105,7 +105,9 @@ def planned_calls(recipe: LoopRecipe, splits: LoopSplits) -> int:
 
 
 def loop_recipe(name: str) -> dict[str, Any]:
-    """Values of a built-in loop recipe, with the PICL recipe of the same name as its `harden` part."""
-    loop = yaml.safe_load((RECIPES / "loop" / f"{name}.yaml").read_text(encoding="utf-8"))
+    """Values of a built-in loop recipe, with the PICL recipe of the same name as its `harden` part; the defaults where
+    there is only the latter."""
+    path = RECIPES / "loop" / f"{name}.yaml"
+    loop = yaml.safe_load(path.read_text(encoding="utf-8")) if path.exists() else {}
     picl = yaml.safe_load((RECIPES / f"{name}.yaml").read_text(encoding="utf-8"))
     return {**loop, "harden": picl}

@@ -12,22 +12,26 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from pydantic import Field
 
 from personaproof.audit import Audit, Comparison, compare_outcomes
 from personaproof.audit.metrics import attack_success, rate
-from personaproof.core import DataError, Engine, Outcome, Persona, Trial
+from personaproof.core import DataError, Engine, Outcome, Persona, Trial, find_recipe
 from personaproof.evolve import Confirmation, SearchResult, search_summary
 from personaproof.harden.leakage import check_disjoint
-from personaproof.harden.loop_plan import LoopRecipe, divide_personas
+from personaproof.harden.loop_plan import LoopRecipe, LoopSplits, divide_personas, loop_recipe, planned_calls
+from personaproof.harden.recipe import RECIPES
 from personaproof.harden.result import HardenResult
 from personaproof.harden.stages import Stages
 from personaproof.harden.validation import ValidationPoint
 from personaproof.stats import Estimate
 
 SUMMARY_VERSION = 1
+CHECK_SHARE = 0.15
+"""Of the harmful requests, kept for the checks."""
 SEARCHES_A_ROUND = 100
 """Room for the seeds of one round's searches: the checks of two rounds never share one."""
 
@@ -268,3 +272,22 @@ def _shown(rate: Estimate) -> str:
         return "unknown (nothing could be judged)"
     interval = "" if rate.low is None else f" ({rate.low:.3f} to {rate.high:.3f})"
     return f"{rate.value:.3f}{interval}"
+
+
+def selfplay_recipe(name_or_path: str) -> tuple[dict[str, Any], Path]:
+    """Built-in values and the file that goes over them, for `load_recipe`: a built-in recipe by name, on the loop
+    recipe of the same name, or a file of one's own, on the published settings. Raises RecipeError for neither."""
+    path = find_recipe(name_or_path, RECIPES / "selfplay")
+    return loop_recipe(path.stem if path.parent == RECIPES / "selfplay" else "picl"), path
+
+
+def planned_selfplay_calls(recipe: SelfPlayRecipe, splits: LoopSplits) -> int:
+    """Target calls of all rounds at most: the estimate shown before the start."""
+    elites = recipe.evolve.elites
+    evaluation = len(splits.harmful["evaluation"])
+    evaluation = evaluation if recipe.audit.max_requests is None else min(evaluation, recipe.audit.max_requests)
+    searches = recipe.rounds * (1 + recipe.checks) * recipe.evolve.planned_calls
+    checks = recipe.rounds * recipe.checks * elites * len(splits.harmful["check"])
+    matrix = (recipe.rounds + 1) * recipe.rounds * elites * evaluation
+    answers = sum(range(1, recipe.rounds + 1)) * recipe.training_personas * 2 * recipe.training_requests
+    return planned_calls(recipe, splits) + searches + checks + matrix + answers
