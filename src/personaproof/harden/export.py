@@ -24,15 +24,15 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from personaproof.core import ModelError, Persona, Request, StoreError
 from personaproof.engines._loading import attach_adapter, check_source, choose_device, choose_dtype, load_model
 from personaproof.harden.collate import Encoder, TokenSequence
+from personaproof.harden.loading import quietly
 from personaproof.harden.rows import Row
 from personaproof.harden.rows_io import read_rows
 from personaproof.store.files import explained_files, read_json, write_json, write_text
 
 CONFIG, PROBES = "lm_eval.yaml", "probes.json"
 MOST_PROBES = 8
-TOLERANCE = {torch.float32: 1e-3, torch.float64: 1e-3}
-SHORT_TOLERANCE = 0.03
-"""Nats a token by which two ways to compute the same model may differ: rounding, which 16-bit types do more of."""
+ROUNDING = 1e-3
+"""Nats a token by which two ways to compute the same model may differ at least, see `_tolerance`."""
 MARGIN = 4.0
 """The two models must differ by this many tolerances, or the probes could not tell them apart."""
 
@@ -114,7 +114,8 @@ def export_lm_eval(
     before = _score(model, probes)
     if source.adapter is not None:
         try:
-            model = attach_adapter(model, source.adapter)
+            with quietly():
+                model = attach_adapter(model, source.adapter)
         except ModelError as error:
             raise ModelError(f"{error} Name the model it was trained on with --base (given: {base}).") from error
         scored = {"pretrained": base, "peft": str(source.adapter)}
@@ -123,7 +124,7 @@ def export_lm_eval(
         scored = {"pretrained": str(source.model)}
     after = _score(model, probes)
     effect = _distance(before, after)
-    if not effect > MARGIN * _tolerance(held):
+    if not effect > MARGIN * _tolerance(held, after):
         raise ModelError(
             f"the hardened model differs from the base by {effect:.2g} nats a token on {len(probes)} probes, which "
             f"{precision} rounding could hide; give rows that training changed (--rows), or "
@@ -171,10 +172,11 @@ def check_export(folder: Path) -> ExportCheck:
     kept = known["probes"]
     probes = [TokenSequence(tuple(entry["prompt"]), tuple(entry["response"])) for entry in kept]
     before, after = [entry["base"] for entry in kept], [entry["hardened"] for entry in kept]
-    by, model = _as_harness(arguments)
+    with quietly():
+        by, model = _as_harness(arguments)
     found = _score(model, probes)
     check = ExportCheck(by, len(probes), _distance(before, after), _distance(found, after), _distance(found, before))
-    tolerance = _tolerance(getattr(torch, str(known["dtype"])))
+    tolerance = _tolerance(getattr(torch, str(known["dtype"])), after)
     if check.to_hardened <= tolerance:
         return check
     if check.to_base <= tolerance:
@@ -215,7 +217,8 @@ def _merged(base: str, adapter: Path, tokenizer: Any, folder: Path, dtype: torch
     unfinished = folder.with_name(f".{folder.name}.unfinished")
     for old in (unfinished, folder):
         shutil.rmtree(old, ignore_errors=True)
-    PeftModel.from_pretrained(model, adapter).merge_and_unload().to(dtype).save_pretrained(unfinished)
+    with quietly():
+        PeftModel.from_pretrained(model, adapter).merge_and_unload().to(dtype).save_pretrained(unfinished)
     tokenizer.save_pretrained(unfinished)
     unfinished.rename(folder)
     return folder.resolve()
@@ -249,8 +252,10 @@ def _distance(one: Sequence[Sequence[float]], other: Sequence[Sequence[float]]) 
     return sum(abs(a - b) for a, b in pairs) / len(pairs)
 
 
-def _tolerance(dtype: torch.dtype) -> float:
-    return TOLERANCE.get(dtype, SHORT_TOLERANCE)
+def _tolerance(dtype: torch.dtype, logprobs: Sequence[Sequence[float]]) -> float:
+    """Nats a token that rounding alone can make: a few units of the type, of numbers as large as these."""
+    size = _distance(logprobs, [[0.0] * len(row) for row in logprobs])
+    return max(ROUNDING, 2 * torch.finfo(dtype).eps * (1 + size))
 
 
 def _settings(folder: Path) -> dict[str, Any]:

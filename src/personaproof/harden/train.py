@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import time
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,13 +12,12 @@ from typing import Any
 
 import torch
 from transformers import AutoConfig, TrainerCallback
-from transformers.utils import logging as transformers_logging
 
 from personaproof.core import DataError, ModelError, Progress, RecipeError, StoreError, content_id
 from personaproof.engines._loading import explain_out_of_memory
 from personaproof.harden.card import write_card
 from personaproof.harden.environment import check_environment
-from personaproof.harden.loading import load_for_training, training_dtype
+from personaproof.harden.loading import load_for_training, quietly, training_dtype
 from personaproof.harden.method import Training, TrainingJob, methods
 from personaproof.harden.processes import main_process_first, processes
 from personaproof.harden.recipe import TrainingRecipe
@@ -67,7 +65,7 @@ def harden(
     checkpoints = out / "checkpoints"
     started = time.monotonic()
     advice = "lower micro_batch_rows, which changes no result, or max_length"
-    with _quietly(), _kept_logs(out), explained_files(out), explain_out_of_memory(ModelError, advice):
+    with quietly(), _kept_logs(out), explained_files(out), explain_out_of_memory(ModelError, advice):
         dtype = training_dtype(recipe.dtype)
         model, tokenizer = load_for_training(str(model_path), recipe, dtype)
         name, rows_ = str(model_path), row_set.rows
@@ -82,20 +80,6 @@ def harden(
                 # Only now: a kill before this line still finds the checkpoint to go on from.
                 shutil.rmtree(checkpoints, ignore_errors=True)
     return result
-
-
-@contextmanager
-def _quietly() -> Iterator[None]:
-    """No bars of the library's own across the caller's progress, nor its warnings about its own future names."""
-    bars = transformers_logging.is_progress_bar_enabled()
-    transformers_logging.disable_progress_bar()
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*", category=FutureWarning)
-            yield
-    finally:
-        if bars:
-            transformers_logging.enable_progress_bar()
 
 
 @contextmanager
