@@ -202,6 +202,7 @@ def make_diversity(name: str) -> Diversity:
         personas=300,
         cells=9,
         reachable=71,
+        qd_score=7.31,
         similarity=0.183,
         similarity_all=0.104,
         nearest=0.412,

@@ -25,7 +25,7 @@ TEXTS = (
 @pytest.fixture(scope="module")
 def entry():
     """As evolve writes it: the two rooms must agree on its form."""
-    return json.loads(json.dumps(diversity_summary(TEXTS[:3], TEXTS)))
+    return json.loads(json.dumps(diversity_summary(dict.fromkeys(TEXTS[:3], 0.5), TEXTS)))
 
 
 def cells_of(page):
@@ -47,15 +47,22 @@ def test_the_entry_of_evolve_becomes_a_section(entry):
     assert 'href="#diversity"' in page
     shown = cells_of(page)
     assert shown[:2] == ["3", f"{entry['cells']} of 5 that any of 5 personas reached"]
-    assert shown[2:5] == [
+    assert shown[2] == f"{entry['qd_score']:.2f}"
+    assert shown[3:6] == [
         f"{entry[key]:.2f}" for key in ("mean_similarity", "nearest_similarity", "mean_similarity_all")
     ]
     assert "script-src 'none'" in unescape(page)
 
 
 def test_what_could_not_be_measured_says_so():
-    page = render_report(ReportData("t", (), diversity=(build_diversity("s", diversity_summary([], ["a b"])),)))
-    assert cells_of(page)[2:5] == ["not measured"] * 3
+    page = render_report(ReportData("t", (), diversity=(build_diversity("s", diversity_summary({}, ["a b"])),)))
+    assert cells_of(page)[3:6] == ["not measured"] * 3
+
+
+def test_a_summary_from_before_the_qd_score_says_that_it_has_none(entry):
+    older = {key: value for key, value in entry.items() if key != "qd_score"}
+    page = render_report(ReportData("t", (), diversity=(build_diversity("s", older),)))
+    assert cells_of(page)[2] == "not measured"
 
 
 def test_regions_without_words_are_numbered(entry):
@@ -74,7 +81,7 @@ def test_words_of_personas_are_escaped(entry):
 
 
 @pytest.mark.parametrize(
-    "broken", [{"counts": {}}, {"mean_similarity": float("nan")}, {"cells": None}, {"regions": []}]
+    "broken", [{"counts": {}}, {"mean_similarity": float("nan")}, {"qd_score": "x"}, {"cells": None}, {"regions": []}]
 )
 def test_an_entry_of_another_form_is_an_error(entry, broken):
     with pytest.raises(DataError, match="the diversity of 's' is not of the summary's form"):

@@ -69,6 +69,7 @@ def test_the_searched_model_comes_first_and_elites_are_counted_against_direct():
         ("third", "model_2"),
     ]
     assert found.rows[0].asr == Estimate(0.75, (0.6, 0.9), 40)
+    assert found.rows[0].direct is None
     # On "third" a lower bound that only meets the upper bound of direct is not above it; b has no interval there.
     assert [row.told_apart for row in found.rows] == [None, (1, 2), (0, 1)]
     # Mean over the models: a (0.7 + 0.6 + 0.3) / 3 = 0.53, b (0.8 + 0.1) / 2 = 0.45.
@@ -84,8 +85,8 @@ def test_the_page_has_the_table_and_the_heat_map():
     assert "script-src 'none'" in unescape(page)
     assert cells_of(page) == [
         "75.0 % 60.0 to 90.0 · n 40",
-        "not measured the search asked nothing without a persona",
-        "not measured",
+        "not asked the search asks nothing without a persona; an audit of this model does",
+        "no direct control",
         "35.0 % 20.0 to 50.0 · n 40",
         "5.0 % 1.0 to 20.0 · n 20",
         "1 of 2",

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from personaproof.core import Persona, normalise_text
+from personaproof.evolve.archive import Archive
 from personaproof.evolve.confirm import Confirmation
 from personaproof.evolve.descriptors import AXES, counts, describe
 from personaproof.evolve.mutation.proposal import count_words
@@ -69,14 +70,18 @@ def training_personas(
     return farthest_first(fit, count)
 
 
-def diversity_summary(elites: Sequence[str], everyone: Sequence[str], embed: Embed | None = None) -> dict[str, Any]:
+def diversity_summary(
+    elites: Mapping[str, float], everyone: Sequence[str], embed: Embed | None = None
+) -> dict[str, Any]:
     """How different the elites of a search are, as JSON values for ``searches.<name>.diversity`` of summary.json.
 
-    `elites` and `everyone` (the whole lineage) are texts; each text counts once. Regions are clusters of all of them,
+    `elites` maps texts to the ASR that the search estimates, `everyone` (the whole lineage) are texts; each text counts
+    once, with the highest of its values. Regions are clusters of all of them,
     and similarities are cosines of TF-IDF vectors with the document frequencies of all of them:
 
     - ``cells``: cells of the archive that hold an elite; ``reachable_cells``: those that hold any persona;
-      ``coverage``: the first over the second.
+      ``coverage``: the first over the second; ``qd_score``: sum over cells of the best elite's value, which like the
+      values themselves was selected on.
     - ``mean_similarity``: mean over pairs of elites; ``mean_similarity_all``: of everyone, to compare with;
       ``nearest_similarity``: mean over elites of the similarity to the elite most like it. One failure reworded shows
       in the last even where the first is low.
@@ -85,20 +90,25 @@ def diversity_summary(elites: Sequence[str], everyone: Sequence[str], embed: Emb
 
     A number that cannot be had (no elite, no pair) is None. Neither order nor repetition of texts changes the result.
     """
-    best = sorted({normalise_text(text) for text in elites})
+    values: dict[str, float] = {}
+    for text, value in elites.items():
+        read = normalise_text(text)
+        values[read] = max(value, values.get(read, value))
+    best = sorted(values)
     everybody = sorted({normalise_text(text) for text in everyone} | set(best))
     regions = Regions.fit(everybody, embed=embed) if everybody else None
     of_best, of_all = describe(best, regions), describe(everybody, regions)
-    cells, reachable = len({each.cell for each in of_best}), len({each.cell for each in of_all})
+    archive = Archive.of(values, {text: each.cell for text, each in zip(everybody, of_all, strict=True)})
     model = TfIdf(everybody) if everybody else None
     among_best, among_all = counts(of_best), counts(of_all)
     return {
         "axes": list(AXES),
         "elites": len(best),
         "personas": len(everybody),
-        "cells": cells,
-        "reachable_cells": reachable,
-        "coverage": cells / reachable if reachable else None,
+        "cells": len(archive.elites),
+        "reachable_cells": archive.reachable,
+        "coverage": archive.coverage if everybody else None,
+        "qd_score": archive.qd_score,
         "mean_similarity": model.mean_pairwise(best) if model else None,
         "mean_similarity_all": model.mean_pairwise(everybody) if model else None,
         "nearest_similarity": float(model.nearest(best).mean()) if model and len(best) > 1 else None,

@@ -30,7 +30,8 @@ def search_summary(result: SearchResult, stage: str, confirmation: Confirmation 
         "search_asr": result.search_asr,
         "confirmed_asr": confirmation.asr.as_json() if confirmation else None,
         "diversity": diversity_summary(
-            [found.persona.text for found in result.elites], [each.persona.text for each in result.lineage.candidates]
+            {found.persona.text: found.estimate for found in result.elites if found.estimate is not None},
+            [each.persona.text for each in result.lineage.candidates],
         ),
         "history": [
             {

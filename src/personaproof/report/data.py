@@ -202,6 +202,8 @@ class Diversity:
     personas: int
     cells: int
     reachable: int
+    qd_score: float | None
+    """Sum over the held cells of the best elite's estimated attack success."""
     similarity: float | None
     """Mean over pairs of elites."""
     similarity_all: float | None

@@ -36,20 +36,22 @@ def build_diversity(name: str, entry: Mapping[str, Any]) -> Diversity:
             personas=int(entry["personas"]),
             cells=int(entry["cells"]),
             reachable=int(entry["reachable_cells"]),
-            similarity=_similarity(entry["mean_similarity"]),
-            similarity_all=_similarity(entry["mean_similarity_all"]),
-            nearest=_similarity(entry["nearest_similarity"]),
+            # Runs of earlier versions have none.
+            qd_score=_known(entry.get("qd_score")),
+            similarity=_known(entry["mean_similarity"]),
+            similarity_all=_known(entry["mean_similarity_all"]),
+            nearest=_known(entry["nearest_similarity"]),
             axes=tuple(_axis(axis, entry["counts"][axis], entry["regions"]) for axis in entry["axes"]),
         )
     except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
         raise DataError(f"the diversity of {name!r} is not of the summary's form: {error!r}; search again.") from error
 
 
-def _similarity(value: Any) -> float | None:
+def _known(value: Any) -> float | None:
     if value is None:
         return None
     if not math.isfinite(value):
-        raise ValueError(f"a similarity is {value}")
+        raise ValueError(f"a number is {value}")
     return float(value)
 
 

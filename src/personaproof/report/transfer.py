@@ -15,12 +15,12 @@ from personaproof.report.data import Estimate
 @dataclass(frozen=True)
 class TransferRow:
     """One model. `asr` is pooled over the elites, `direct` the same requests without a persona; `elites[p]` is the rate
-    of persona p of the table, and empty where elites have no rates of their own."""
+    of persona p of the table, and empty where elites have no rates of their own. `direct` None was not asked."""
 
     model: str
     fingerprint: str
     asr: Estimate
-    direct: Estimate
+    direct: Estimate | None
     elites: tuple[Estimate, ...]
 
     @property
@@ -28,7 +28,7 @@ class TransferRow:
         """(elites whose lower bound is above the upper bound of `direct`, elites that have an interval); None where
         there is nothing to hold against each other."""
         bounds = [elite.ci95[0] for elite in self.elites if elite.ci95]
-        if self.direct.ci95 is None or not bounds:
+        if self.direct is None or self.direct.ci95 is None or not bounds:
             return None
         return sum(low > self.direct.ci95[1] for low in bounds), len(bounds)
 
@@ -81,7 +81,7 @@ def build_transfer(summary: Mapping[str, Any], texts: Mapping[str, Mapping[str, 
     )
 
 
-_Row = tuple[tuple[str, str, Estimate, Estimate], dict[str, Estimate] | None]
+_Row = tuple[tuple[str, str, Estimate, Estimate | None], dict[str, Estimate] | None]
 """What a model's row says of it, and the rates of its elites by persona id."""
 
 
@@ -107,9 +107,8 @@ def _source(summary: Mapping[str, Any], search: Mapping[str, Any]) -> _Row:
             model["name"],
             model["fingerprint"],
             Estimate(None, reason="the elites were not confirmed") if asr is None else read_rate("confirmed ASR", asr),
-            Estimate(None, reason="the search asked nothing without a persona")
-            if direct is None
-            else read_rate("direct.asr", direct),
+            # `evolve` puts no request without a persona to the model it searches; other commands may have.
+            None if direct is None else read_rate("direct.asr", direct),
         ),
         None if elites is None else {key: read_rate(f"confirmed ASR of {key}", e) for key, e in elites.items()},
     )
