@@ -1,10 +1,15 @@
 """Side-by-side comparisons behind `personaproof bench`: every ratio comes from one run."""
 
+from personaproof.bench.harden import COLUMNS, Arm, HardenBench, HardenBenchRecipe, run_seed
 from personaproof.bench.ratios import geometric_ratio
 from personaproof.bench.scale import ScalePoint, measure_scale
 from personaproof.bench.search import SearchBench, SearchBenchRecipe, bench_recipe, run_search_bench
 
 __all__ = [
+    "COLUMNS",
+    "Arm",
+    "HardenBench",
+    "HardenBenchRecipe",
     "ScalePoint",
     "SearchBench",
     "SearchBenchRecipe",
@@ -12,4 +17,5 @@ __all__ = [
     "geometric_ratio",
     "measure_scale",
     "run_search_bench",
+    "run_seed",
 ]

@@ -37,7 +37,7 @@ from personaproof.harden.loop_plan import LoopRecipe, LoopSplits
 from personaproof.harden.result import HardenResult
 from personaproof.harden.rows import RowSet
 from personaproof.harden.train import harden
-from personaproof.harden.validation import Validation, ValidationPoint, audit_measure, read_points
+from personaproof.harden.validation import Measure, Validation, ValidationPoint, audit_measure, read_points
 from personaproof.store import Collector, RunDirectory
 
 People = Literal["training", "held_out"]
@@ -89,27 +89,53 @@ class Stages:
     def framing(self) -> str:
         return resolve_framing(self.recipe.evolve.framing, self.base.supports_system).name
 
+    def with_recipe(self, recipe: LoopRecipe) -> Stages:
+        """The same by another recipe."""
+        return Stages(
+            self.directory,
+            recipe,
+            self.splits,
+            model_path=self.model_path,
+            open_engine=self.open_engine,
+            judge=self.judge,
+            utility_judge=self.utility_judge,
+            narrator=self.tell,
+        )
+
     def search(self, engine: Engine, name: str, people: People, requests: str, seed: int) -> SearchResult:
         """A search of `engine` (stage ``search/<name>``) from the seed personas and on the requests of those splits."""
-        recipe = self.recipe.evolve.model_copy(update={"seed": seed})
-        if recipe.mutator != "grammar":
-            raise RecipeError("the loop varies personas with the grammar mutator; use `evolve` for others.")
-        mutator = mutators.get(recipe.mutator)(MutationContext(recipe.min_words, recipe.max_words))
         with self.tell.progress(f"search {name}") as progress:
-            result = run_search(
-                recipe,
-                self.splits.personas[people],
-                self.splits.harmful[requests],
-                self.collector(engine, recipe.sampling.build()).for_stage(f"search/{name}"),
-                mutator,
-                framing=self.framing,
-                record=lineage_recorder(self.directory.store),
-                progress=progress,
-            )
+            result = self.find(engine, name, people, requests, seed, progress=progress)
         rate = result.search_asr
         shown = "none could be scored" if rate is None else f"mean search ASR {rate:.2f} (optimistic: selected on)"
         self.tell.say(f"{len(result.elites)} elites of {len(result.lineage)} personas, {shown}")
         return result
+
+    def find(
+        self,
+        engine: Engine,
+        name: str,
+        people: People,
+        requests: str,
+        seed: int,
+        *,
+        budget: int | None = None,
+        progress: Progress | None = None,
+    ) -> SearchResult:
+        """`search` without telling; `budget` target calls instead of the recipe's."""
+        recipe = self.recipe.evolve.model_copy(update={"seed": seed} | ({"budget": budget} if budget else {}))
+        if recipe.mutator != "grammar":
+            raise RecipeError("the loop varies personas with the grammar mutator; use `evolve` for others.")
+        return run_search(
+            recipe,
+            self.splits.personas[people],
+            self.splits.harmful[requests],
+            self.collector(engine, recipe.sampling.build()).for_stage(f"search/{name}"),
+            mutators.get(recipe.mutator)(MutationContext(recipe.min_words, recipe.max_words)),
+            framing=self.framing,
+            record=lineage_recorder(self.directory.store),
+            progress=progress,
+        )
 
     def confirm(self, engine: Engine, search: SearchResult, name: str, requests: Sequence[Request]) -> Confirmation:
         """The elites of a search on requests it never saw (stage ``audit/<name>``)."""
@@ -158,18 +184,20 @@ class Stages:
         return rows
 
     def train(
-        self, rows: RowSet, watched: Sequence[Persona], folder: str = "harden"
+        self, rows: RowSet, watched: Sequence[Persona], folder: str = "harden", measure: Measure | None = None
     ) -> tuple[HardenResult, list[ValidationPoint]]:
-        """Train the model on `rows` in `folder` of the run, watched on personas that are in none of them."""
+        """Train the model on `rows` in `folder` of the run, watched on personas that are in none of them, or with a
+        `measure` of one's own."""
         recipe = self.recipe.harden.model_copy(update={"seed": self.recipe.seed})
         path = self.directory.path / folder
-        plan = build_trials(
-            watched,
-            self.validation_requests(self.splits.harmful),
-            self.validation_requests(self.splits.benign),
-            self.framing,
-        )
-        measure = audit_measure(self._collector_for_validation, plan, f"validation/{folder}")
+        if measure is None:
+            plan = build_trials(
+                watched,
+                self.validation_requests(self.splits.harmful),
+                self.validation_requests(self.splits.benign),
+                self.framing,
+            )
+            measure = audit_measure(self.answering, plan, f"validation/{folder}")
         validation = Validation(measure, self.recipe.validation, path, name=self.base.name)
         with self.tell.progress("training", unit="steps") as progress:
             result = harden(
@@ -207,7 +235,8 @@ class Stages:
             self.directory.store, engine, self.judge, sampling=sampling, seed=self.recipe.seed, progress=progress
         )
 
-    def _collector_for_validation(self, engine: Engine) -> Collector:
+    def answering(self, engine: Engine) -> Collector:
+        """A collector with the audit's sampling."""
         return self.collector(engine, self.recipe.audit.sampling.build())
 
 
