@@ -258,7 +258,7 @@ def test_nothing_of_the_vocabularys_size_outlives_its_chunk(monkeypatch: pytest.
 
 def test_a_chunk_shrinks_as_the_vocabulary_grows() -> None:
     assert chunk_positions(OutputHead(torch.empty(32_768, 1))) == 128
-    assert chunk_positions(OutputHead(torch.empty(1 << 20, 1))) == 64
+    assert chunk_positions(OutputHead(torch.empty(1 << 20, 1))) == 128
     assert chunk_positions(OutputHead(torch.empty(32_768, 1, device="meta"))) == 1024
 
 

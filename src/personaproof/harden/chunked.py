@@ -23,7 +23,7 @@ from personaproof.harden.head import OutputHead, Teacher
 
 CHUNK_ELEMENTS = {"cpu": 1 << 22, "cuda": 1 << 25}
 """Logits held at once, by device: 16 MiB of float32 stay near a processor's caches, a GPU wants larger products."""
-FEWEST_POSITIONS = 64
+FEWEST_POSITIONS = 128
 """A product with fewer rows than this spends its time on reading the head's weight."""
 
 
