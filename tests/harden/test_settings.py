@@ -1,0 +1,162 @@
+"""Settings of training beside the loss: shipped recipes and launch files, trackers, QLoRA, gradient checkpointing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+from accelerate.commands.config.config_args import load_config_from_file
+from accelerate.utils import DistributedType
+from torch.nn.modules.module import register_module_forward_pre_hook
+from transformers.models.llama.modeling_llama import LlamaAttention
+
+from personaproof.core import RecipeError, builtin_recipes
+from personaproof.harden import HardenResult, PICLRecipe, Row, harden, load_picl
+from personaproof.harden.card import render_card
+from personaproof.harden.environment import check_environment
+from personaproof.harden.launch import LAUNCH, launch_path
+from personaproof.harden.loading import quantization
+from personaproof.harden.recipe import RECIPES
+
+BASE = ("dtype=float32", "batch_rows=16", "learning_rate=0.02", "lora.dropout=0.0")
+PAPER = ("qwen2.5-7b-instruct", "llama-3.1-8b-instruct")
+
+
+@pytest.mark.parametrize("name", builtin_recipes(RECIPES))
+def test_every_recipe_is_valid(name: str) -> None:
+    load_picl(name)
+
+
+@pytest.mark.parametrize("name", PAPER)
+def test_the_papers_settings(name: str) -> None:
+    recipe = load_picl(name)
+    assert (recipe.method, recipe.variant, recipe.mode, recipe.dtype) == ("picl", "picl", "qlora", "bfloat16")
+    assert (recipe.lora.rank, recipe.lora.alpha, recipe.lora.dropout) == (16, 32, 0.05)
+    assert recipe.lora.target_modules == ("q_proj", "k_proj", "v_proj", "o_proj")
+    assert (recipe.learning_rate, recipe.warmup, recipe.epochs, recipe.batch_rows) == (1e-6, 0.1, 1, 42)
+    assert recipe.max_steps is None
+    assert (recipe.beta, recipe.alpha, recipe.pic_weight, recipe.preserve_weight) == (0.1, 0.1, 1, 0)
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("multi-gpu", DistributedType.MULTI_GPU),
+        ("fsdp", DistributedType.FSDP),
+        ("deepspeed-zero2", DistributedType.DEEPSPEED),
+    ],
+)
+def test_accelerate_reads_every_launch_file(name: str, kind: DistributedType) -> None:
+    config = load_config_from_file(str(launch_path(name)))
+    assert config.distributed_type == kind
+    # Accelerate passes over keys it does not know, so nothing may be lost on the way.
+    assert set(yaml.safe_load(launch_path(name).read_text())) <= set(config.to_dict())
+    # The recipe's dtype decides; the launcher must not put another precision over it.
+    assert config.mixed_precision == "no"
+
+
+def test_there_is_no_launch_file_without_a_test() -> None:
+    assert builtin_recipes(LAUNCH) == ["deepspeed-zero2", "fsdp", "multi-gpu"]
+    with pytest.raises(RecipeError, match="did you mean 'fsdp'"):
+        launch_path("fsdp2")
+
+
+def test_what_would_train_wrongly_under_a_launcher_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ACCELERATE_USE_DEEPSPEED", "true")
+    monkeypatch.setenv("ACCELERATE_DEEPSPEED_ZERO_STAGE", "2")
+    check_environment(load_picl("picl", "mode=full"))
+    monkeypatch.setenv("ACCELERATE_DEEPSPEED_ZERO_STAGE", "3")
+    with pytest.raises(RecipeError, match=r"ZeRO-3 splits the output head.*deepspeed-zero2"):
+        check_environment(load_picl("picl"))
+    monkeypatch.delenv("ACCELERATE_USE_DEEPSPEED")
+    monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
+    with pytest.raises(RecipeError, match="FSDP version 1"):
+        check_environment(load_picl("picl"))
+    monkeypatch.setenv("FSDP_VERSION", "2")
+    check_environment(load_picl("picl"))
+    with pytest.raises(RecipeError, match="only mode=lora can be trained, not mode=full"):
+        check_environment(load_picl("picl", "mode=full"))
+
+
+@pytest.mark.parametrize("mode", ["lora", "full"])
+def test_gradient_checkpointing_changes_no_loss(
+    tiny_llama: Path, toy_rows: list[Row], tmp_path: Path, mode: str
+) -> None:
+    settings = (*BASE, f"mode={mode}", "max_steps=3", "learning_rate=0.005")
+    plain, calls = _counted(tiny_llama, toy_rows, load_picl("picl", *settings), tmp_path / "plain")
+    recipe = load_picl("picl", *settings, "gradient_checkpointing=true")
+    checkpointed, more_calls = _counted(tiny_llama, toy_rows, recipe, tmp_path / "checkpointed")
+    assert more_calls == 2 * calls
+    for one, other in zip(plain.curve, checkpointed.curve, strict=True):
+        assert one.keys() == other.keys()
+        assert list(other.values()) == pytest.approx(list(one.values()), rel=1e-5, abs=1e-6)
+
+
+def _counted(model: Path, rows: list[Row], recipe: PICLRecipe, out: Path) -> tuple[HardenResult, int]:
+    """A training, and how often a layer's attention ran with gradients: again in the backward pass, if nothing was
+    kept."""
+    count = 0
+
+    def note(module: Any, arguments: Any) -> None:
+        nonlocal count
+        count += isinstance(module, LlamaAttention) and torch.is_grad_enabled()
+
+    handle = register_module_forward_pre_hook(note)
+    try:
+        return harden(model, rows, recipe, out), count
+    finally:
+        handle.remove()
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="QLoRA can be had here")
+def test_qlora_without_a_gpu_is_refused_before_anything_is_loaded(toy_rows: list[Row], tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match=r"mode=qlora needs a CUDA GPU.*mode=lora"):
+        harden("no/such-model", toy_rows, load_picl("picl", "mode=qlora"), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_qlora_without_bitsandbytes_names_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr("personaproof.harden.environment.find_spec", lambda name: None)
+    with pytest.raises(RecipeError, match=r"pip install 'personaproof\[qlora\]'"):
+        check_environment(load_picl("picl", "mode=qlora"))
+
+
+def test_qlora_is_nf4_with_double_quantisation_and_its_card_says_so() -> None:
+    config = quantization(torch.bfloat16)
+    assert (config.load_in_4bit, config.bnb_4bit_quant_type, config.bnb_4bit_use_double_quant) == (True, "nf4", True)
+    assert config.bnb_4bit_compute_dtype == torch.bfloat16
+    recipe = load_picl(PAPER[0])
+    result = HardenResult(Path("adapter"), "Qwen/Qwen2.5-7B-Instruct", recipe, {"sft.direct": 1}, {}, 1, (), 1.0)
+    assert "quantised to 4 bits" in render_card(result)
+    lora = HardenResult(Path("adapter"), "m", load_picl("picl"), {"sft.direct": 1}, {}, 1, (), 1.0)
+    assert "quantised" not in render_card(lora)
+
+
+def test_tensorboard_gets_every_term(tiny_llama: Path, toy_rows: list[Row], tmp_path: Path) -> None:
+    pytest.importorskip("tensorboard", reason="tensorboard is not installed")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    result = harden(tiny_llama, toy_rows, load_picl("picl", *BASE, "max_steps=3", "report_to=[tensorboard]"), tmp_path)
+    # Still there when the checkpoints have gone.
+    events = EventAccumulator(str(tmp_path / "tensorboard"))
+    events.Reload()
+    for name in ("loss", "dpo", "pic", "preserve_kl", "preserve_nll", "nll"):
+        points = [(point.step, point.value) for point in events.Scalars(f"train/{name}")]
+        assert [step for step, _ in points] == [1, 2, 3]
+        assert [value for _, value in points] == pytest.approx([entry[name] for entry in result.curve], rel=1e-5)
+
+
+def test_a_tracker_that_is_not_installed_names_its_package(
+    tmp_path: Path, toy_rows: list[Row], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("personaproof.harden.environment.find_spec", lambda name: None)
+    for tracker in ("tensorboard", "wandb", "mlflow"):
+        recipe = load_picl("picl", f"report_to=[{tracker}]")
+        with pytest.raises(RecipeError, match=rf"{tracker} is not installed; pip install 'personaproof\[{tracker}\]'"):
+            harden("no/such-model", toy_rows, recipe, tmp_path / "out")
+    with pytest.raises(RecipeError, match="report_to"):
+        load_picl("picl", "report_to=[tensorbord]")
