@@ -1,5 +1,6 @@
 """Self-contained HTML reports, comparisons of two runs, and the same tables for the terminal."""
 
+from personaproof.report.bench import over_seeds, search_bench_headline, search_bench_sections, series_over
 from personaproof.report.build import (
     build_lineage,
     build_metric_rows,
@@ -36,7 +37,10 @@ from personaproof.report.headline import build_headline
 from personaproof.report.matrix import build_examples, build_heatmap
 from personaproof.report.page import render_report, write_report
 from personaproof.report.run import run_report
+from personaproof.report.section import Number, Plot, Point, Section, Series, Table
+from personaproof.report.selfplay import build_selfplay
 from personaproof.report.transfer import Transfer, TransferRow, build_transfer
+from personaproof.report.validation import build_validation, frontier
 
 __all__ = [
     "Cell",
@@ -59,8 +63,14 @@ __all__ = [
     "LineageNode",
     "MetricRow",
     "ModelText",
+    "Number",
+    "Plot",
+    "Point",
     "ReportData",
     "SearchCurve",
+    "Section",
+    "Series",
+    "Table",
     "TrainingCurve",
     "Transfer",
     "TransferRow",
@@ -73,12 +83,19 @@ __all__ = [
     "build_lineage",
     "build_metric_rows",
     "build_search_curve",
+    "build_selfplay",
     "build_training_curves",
     "build_transfer",
+    "build_validation",
     "comparison_table",
+    "frontier",
     "metrics_table",
+    "over_seeds",
     "render_report",
     "run_report",
+    "search_bench_headline",
+    "search_bench_sections",
+    "series_over",
     "write_comparison",
     "write_report",
 ]

@@ -17,7 +17,25 @@ from personaproof.report.data import (
     SearchCurve,
     TrainingCurve,
 )
+from personaproof.report.section import Section
 from personaproof.report.transfer import Transfer
+
+PAGE_IDS = frozenset(
+    {
+        "content",
+        "metrics",
+        "matrix",
+        "lineage",
+        "search",
+        "confirmation",
+        "diversity",
+        "transfer",
+        "training",
+        "examples",
+        "manifest",
+    }
+)
+"""Anchors that the page has by itself."""
 
 
 @dataclass(frozen=True)
@@ -36,12 +54,16 @@ class ReportData:
     diversity: tuple[Diversity, ...] = ()
     transfer: Transfer | None = None
     training: tuple[TrainingCurve, ...] = ()
+    sections: tuple[Section, ...] = ()
     examples: tuple[Example, ...] = ()
     notes: tuple[str, ...] = ()
     manifest: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         check_arms(self.arms, self.metrics)
+        ids = [section.id for section in self.sections]
+        if len(set(ids)) < len(ids) or not PAGE_IDS.isdisjoint(ids):
+            raise ValueError(f"the ids of a report's sections must differ, also from its own: {', '.join(ids)}")
 
 
 @dataclass(frozen=True)

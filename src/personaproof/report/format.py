@@ -9,7 +9,8 @@ NOT_MEASURED = "not measured"
 
 
 def number(value: float, *, percent: bool, signed: bool = False) -> str:
-    """``83.1 %`` for a rate, ``+3.2 points`` for a signed difference of rates, else four significant digits.
+    """``83.1 %`` for a rate, ``+3.2 points`` for a signed difference of rates, else four significant digits, and from
+    1,000 on the nearest whole number.
 
     A rate too small to show is ``<0.1 %`` (or ``>−0.1 points``), never a false zero.
     """
@@ -17,7 +18,7 @@ def number(value: float, *, percent: bool, signed: bool = False) -> str:
     magnitude = abs(value) * 100 if percent else abs(value)
     if percent and 0 < magnitude < 0.05:
         return f"<0.1{unit}" if value > 0 else f">{MINUS}0.1{unit}"
-    text = f"{magnitude:.1f}" if percent else f"{magnitude:.4g}"
+    text = f"{magnitude:.1f}" if percent else f"{magnitude:,.0f}" if magnitude >= 1000 else f"{magnitude:.4g}"
     sign = "" if value == 0 else (MINUS if value < 0 else "+" * signed)
     return f"{sign}{text}{unit}"
 

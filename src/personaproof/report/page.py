@@ -43,7 +43,14 @@ def write_report(data: ReportData, path: Path | str, *, show_harmful: bool = Fal
 
 def render_report(data: ReportData, *, show_harmful: bool = False) -> str:
     """The report as HTML text."""
-    has_plots = bool(data.heatmaps or data.lineages or data.search or data.confirmations or data.training)
+    has_plots = bool(
+        data.heatmaps
+        or data.lineages
+        or data.search
+        or data.confirmations
+        or data.training
+        or any(plot.drawn for section in data.sections for plot in section.plots)
+    )
     scripts = [get_plotlyjs(), _asset("report.js")] if has_plots else []
     return render_page(
         "report.html.j2",

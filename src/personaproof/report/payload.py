@@ -12,6 +12,7 @@ from personaproof.report.data import Cell, Estimate, Heatmap, Lineage, ModelText
 from personaproof.report.document import ReportData
 from personaproof.report.format import excerpt, interval, number
 from personaproof.report.layout import layered_layout
+from personaproof.report.section import Plot, Series
 
 RESPONSE_BUDGET = 1_500_000
 """Characters of answers that all heatmaps together may carry; it keeps the file below 8 MB at 200 x 200."""
@@ -57,6 +58,11 @@ def build_payload(data: ReportData, show_harmful: bool) -> dict[str, Any]:
         ],
         "confirmations": [_confirmation(confirmation) for confirmation in data.confirmations],
         "training": [{"name": c.name, "steps": c.steps, "values": c.values} for c in data.training],
+        "figures": {
+            f"{section.id}-{number}": _figure(plot)
+            for section in data.sections
+            for number, plot in enumerate(section.plots)
+        },
     }
 
 
@@ -134,6 +140,27 @@ def _confirmation(confirmation: Confirmation) -> list[dict[str, Any]]:
         for elite in confirmation.compared
         if elite.estimate is not None
     ]
+
+
+def _figure(plot: Plot) -> dict[str, Any]:
+    return {
+        "x": {"label": plot.x_label, "percent": plot.x_percent, "log": plot.x_log},
+        "y": {"label": plot.y_label, "percent": plot.y_percent},
+        "band": plot.band,
+        "series": [_series(series) for series in plot.series],
+    }
+
+
+def _series(series: Series) -> dict[str, Any]:
+    return {
+        "name": series.name,
+        "faint": series.faint,
+        "x": [point.x for point in series.points],
+        "y": [point.y for point in series.points],
+        "xci": [point.x_ci95 for point in series.points],
+        "yci": [point.y_ci95 for point in series.points],
+        "labels": [point.label for point in series.points],
+    }
 
 
 def _told(rate: Estimate) -> str:

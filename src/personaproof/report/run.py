@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from personaproof.core import Answer, Outcome, StoreError
+from personaproof.report.bench import search_bench_headline, search_bench_sections
 from personaproof.report.build import (
     LineageRecord,
     build_lineage,
@@ -14,12 +15,15 @@ from personaproof.report.build import (
     build_training_curves,
 )
 from personaproof.report.confirmation import build_confirmation
-from personaproof.report.data import Heatmap, Lineage, SearchCurve
+from personaproof.report.data import Headline, Heatmap, Lineage, MetricRow, SearchCurve
 from personaproof.report.diversity import build_diversity
 from personaproof.report.document import ReportData
 from personaproof.report.headline import build_headline
 from personaproof.report.matrix import build_examples, build_heatmap
+from personaproof.report.section import Section
+from personaproof.report.selfplay import build_selfplay
 from personaproof.report.transfer import build_transfer
+from personaproof.report.validation import build_validation
 from personaproof.store import RunDirectory, Store
 
 _TITLES = {
@@ -27,7 +31,15 @@ _TITLES = {
     "audit": "Audit",
     "evolve": "Search for personas",
     "harden": "Hardening",
+    "selfplay": "Self-play: search, train, search again",
+    "bench search": "Search strategies side by side",
+    "bench harden": "Hardening variants side by side",
 }
+
+_BENCHES: Mapping[
+    str, tuple[Callable[[Mapping[str, Any]], Headline], Callable[[Mapping[str, Any]], tuple[Section, ...]]]
+] = {"bench search": (search_bench_headline, search_bench_sections)}
+"""By command: what says the outcome of a bench in words, and what shows it. A bench has no arms, searches or texts."""
 
 
 def run_report(run: RunDirectory) -> ReportData:
@@ -44,7 +56,7 @@ def run_report(run: RunDirectory) -> ReportData:
         title=_TITLES.get(run.manifest.command, run.manifest.command),
         subtitle=str(summary.get("model", {}).get("name", "")),
         arms=tuple(metrics),
-        headline=build_headline(rows, tuple(metrics)) if rows else None,
+        headline=_headline(run.manifest.command, summary, rows, tuple(metrics)),
         metrics=rows,
         heatmaps=_heatmaps(outcomes),
         lineages=tuple(lineages.values()),
@@ -60,10 +72,26 @@ def run_report(run: RunDirectory) -> ReportData:
             if search.get("diversity") is not None
         ),
         transfer=build_transfer(summary, texts),
+        sections=_sections(run.manifest.command, summary),
         training=build_training_curves(summary.get("training", {}).get("curve", [])),
         examples=build_examples(outcomes) if outcomes else (),
         manifest=run.manifest.model_dump(),
     )
+
+
+def _headline(
+    command: str, summary: Mapping[str, Any], rows: Sequence[MetricRow], arms: Sequence[str]
+) -> Headline | None:
+    if command in _BENCHES:
+        return _BENCHES[command][0](summary)
+    return build_headline(rows, arms) if rows else None
+
+
+def _sections(command: str, summary: Mapping[str, Any]) -> tuple[Section, ...]:
+    if command in _BENCHES:
+        return _BENCHES[command][1](summary)
+    found = (build_selfplay(summary), build_validation(summary.get("training", {}).get("validation", [])))
+    return tuple(section for section in found if section is not None)
 
 
 def _heatmaps(outcomes: Mapping[str, list[Outcome]]) -> tuple[Heatmap, ...]:

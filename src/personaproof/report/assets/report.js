@@ -380,6 +380,77 @@
     draw();
   };
 
+  // Lines and points of a section: bands along a line or bars at its points, gaps where nothing was measured.
+  const FIGURE_SYMBOLS = [...SERIES_SYMBOLS, "cross", "x", "star", "hexagon"];
+  const FIGURE_DASHES = ["solid", "dash"];
+
+  const bandOf = ({ x, y, yci }) => {
+    const outline = { x: [], y: [] };
+    let run = [];
+    const close = () => {
+      if (run.length > 1) {
+        outline.x.push(...run.map((i) => x[i]), ...run.slice().reverse().map((i) => x[i]), null);
+        outline.y.push(...run.map((i) => yci[i][0]), ...run.slice().reverse().map((i) => yci[i][1]), null);
+      }
+      run = [];
+    };
+    x.forEach((at, i) => { if (at !== null && y[i] !== null && yci[i]) run.push(i); else close(); });
+    close();
+    return outline;
+  };
+  const bars = (values, intervals, color) => (intervals.some((interval) => interval) ? {
+    type: "data", symmetric: false, color, thickness: 1, width: 2,
+    array: values.map((value, i) => (value !== null && intervals[i] ? intervals[i][1] - value : 0)),
+    arrayminus: values.map((value, i) => (value !== null && intervals[i] ? value - intervals[i][0] : 0)),
+  } : undefined);
+
+  const drawFigure = (key, element) => {
+    const figure = data.figures[key];
+    const names = [...new Set(figure.series.map((series) => series.name))];
+    const format = ({ percent: share }) => (share ? ":.1%" : ":,.4~g");
+    const draw = () => {
+      const total = width(element);
+      const wide = total >= NARROW;
+      const listed = new Set();
+      const traces = figure.series.flatMap((series) => {
+        const place = names.indexOf(series.name);
+        const tint = colour("arm" + (place % 8));
+        const name = escaped(series.name, wide ? 60 : 28);
+        // A legend entry a name, taken from its plain line where it has one.
+        const plain = figure.series.some((other) => other.name === series.name && !other.faint);
+        const showlegend = !listed.has(series.name) && (!series.faint || !plain);
+        if (showlegend) listed.add(series.name);
+        const labelled = !series.faint && series.labels.some((label) => label !== "");
+        const tell = (label) => `${escaped(label ? label + ": " : "", 60)}%{y${format(figure.y)}} at %{x${format(figure.x)}}`;
+        const line = {
+          type: "scatter", x: series.x, y: series.y, name, legendgroup: String(place), showlegend, connectgaps: false,
+          mode: series.faint ? "lines" : labelled && wide ? "lines+markers+text" : "lines+markers",
+          line: { color: tint, width: series.faint ? 1 : 2.5, dash: FIGURE_DASHES[Math.floor(place / 4) % 2] },
+          opacity: series.faint ? 0.55 : 1, marker: { symbol: FIGURE_SYMBOLS[place % 8], size: 7, color: tint },
+          text: series.labels.map((label) => escaped(label, 40)), textposition: "top right", textfont: { size: 11, color: colour("soft") },
+          hovertemplate: series.labels.map(tell),
+          error_x: series.faint ? undefined : bars(series.x, series.xci, tint),
+          error_y: series.faint || figure.band ? undefined : bars(series.y, series.yci, tint),
+        };
+        if (series.faint || !figure.band) return [line];
+        return [{ type: "scatter", mode: "lines", ...bandOf(series), fill: "toself", fillcolor: tint, opacity: 0.18, line: { width: 0 },
+          legendgroup: String(place), showlegend: false, hoverinfo: "skip" }, line];
+      });
+      const axisOf = ({ label, percent: share, log }, titled) => axis({
+        title: titled ? { text: escaped(label, 80), standoff: 6 } : undefined, tickformat: share ? ".0~%" : ",.4~g",
+        type: log ? "log" : "linear", rangemode: log ? "normal" : "tozero",
+      });
+      Plotly.react(element, traces, layout({
+        width: total, height: wide ? 470 : 500, margin: { l: 58, r: wide ? 40 : 8, t: 20, b: 44 }, hovermode: "closest", dragmode: wide ? "zoom" : false,
+        legend: { orientation: "h", y: wide ? -0.17 : -0.18, x: 0 },
+        xaxis: axisOf(figure.x, true), yaxis: axisOf(figure.y, wide),
+      }), config(wide));
+    };
+    redraws.push(draw);
+    draw();
+  };
+
+  document.querySelectorAll("[data-figure]").forEach((element) => drawFigure(element.dataset.figure, element));
   document.querySelectorAll("[data-heatmap]").forEach((element) => drawHeatmap(Number(element.dataset.heatmap), element));
   document.querySelectorAll("[data-lineage]").forEach((element) => drawLineage(Number(element.dataset.lineage), element));
   document.querySelectorAll("[data-search]").forEach((element) => drawSearch(element));
