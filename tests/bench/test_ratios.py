@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from personaproof.bench import geometric_ratio
-from personaproof.bench.ratios import mean_over_seeds
+from personaproof.bench.ratios import Cost, mean_over_seeds, ratio_bounds
 
 POSITIVE = st.floats(0.01, 1e5)
 
@@ -28,6 +28,25 @@ def test_a_ratio_turned_over_is_the_inverse(pairs: list[tuple[float, float]]) ->
     ours, theirs = geometric_ratio(pairs), geometric_ratio([(b, a) for a, b in pairs])
     assert ours.value == pytest.approx(1 / theirs.value)  # type: ignore[operator]
     assert ours.low == pytest.approx(1 / theirs.high, rel=1e-6)  # type: ignore[operator]
+
+
+@given(st.lists(st.tuples(POSITIVE, POSITIVE), min_size=1, max_size=6), st.floats(1, 1e5))
+def test_bounds_hold_for_what_the_seeds_would_have_taken(needs: list[tuple[float, float]], cap: float) -> None:
+    """Cut every seed's true cost off at a cap: what is said of the cut costs is true of the whole ones."""
+    cut = [(Cost(min(a, cap), a <= cap), Cost(min(b, cap), b <= cap)) for a, b in needs]
+    at_least, at_most = ratio_bounds(cut)
+    true = geometric_ratio(needs).value
+    assert true is not None
+    assert at_least is None or at_least <= true * (1 + 1e-9)
+    assert at_most is None or at_most >= true * (1 - 1e-9)
+    assert (at_most is None) == any(a > cap for a, _ in needs)
+    assert (at_least is None) == any(b > cap for _, b in needs)
+    if at_least is not None and at_most is not None:
+        assert at_least == at_most == pytest.approx(true)
+
+
+def test_no_seed_bounds_nothing() -> None:
+    assert ratio_bounds([]) == (None, None)
 
 
 def test_too_little_to_say() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from scipy import stats as scipy_stats
@@ -27,6 +28,30 @@ def geometric_ratio(pairs: Sequence[tuple[float, float]], level: float = LEVEL) 
         return Estimate(math.exp(centre), None, None, 1)
     half = float(scipy_stats.t.ppf(0.5 + level / 2, len(logs) - 1) * logs.std(ddof=1) / math.sqrt(len(logs)))
     return Estimate(math.exp(centre), math.exp(centre - half), math.exp(centre + half), len(logs))
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What one seed took to get somewhere. Not `reached`: it stopped after `calls`, so it would have taken more."""
+
+    calls: float
+    reached: bool
+
+
+def ratio_bounds(pairs: Sequence[tuple[Cost, Cost]]) -> tuple[float | None, float | None]:
+    """(at least, at most) for the geometric mean of ours / theirs over all seeds, those included that fell short.
+
+    Where theirs fell short after c calls it would have taken more than c, so that seed's ratio is below ours / c: the
+    mean with c in its place is an upper bound, if ours got there in every seed. The lower bound is the mirror image.
+    They bound this sample's geometric mean and carry no interval: with costs cut off at a cap the spread over seeds is
+    not to be had. None where there is no seed, or where a seed that fell short leaves that side open.
+    """
+    if not pairs:
+        return None, None
+    value = geometric_ratio([(ours.calls, theirs.calls) for ours, theirs in pairs]).value
+    at_least = value if all(theirs.reached for _, theirs in pairs) else None
+    at_most = value if all(ours.reached for ours, _ in pairs) else None
+    return at_least, at_most
 
 
 def mean_over_seeds(values: Sequence[float], level: float = LEVEL) -> Estimate:

@@ -8,20 +8,33 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from pydantic import Field, model_validator
 
-from personaproof.bench.ratios import geometric_ratio, mean_over_seeds
-from personaproof.core import DataError, Engine, Judge, Persona, Recipe, Request, find_recipe, resolve_framing
+from personaproof.bench.ratios import Cost, geometric_ratio, mean_over_seeds, ratio_bounds
+from personaproof.core import (
+    DataError,
+    Engine,
+    Judge,
+    Persona,
+    Progress,
+    Recipe,
+    Request,
+    find_recipe,
+    resolve_framing,
+)
 from personaproof.data import split_requests
 from personaproof.evolve import EvolveRecipe, MutationContext, SearchResult, confirm, mutators, run_search
 from personaproof.evolve.similarity import TfIdf
 from personaproof.store import Collector, RunDirectory
 
 Tell = Callable[[str], None]
+Bar = Callable[[str], AbstractContextManager[Progress]]
+"""Opens a bar with a title, and gives the callback that advances it."""
 
 
 class SearchBenchRecipe(Recipe):
@@ -73,6 +86,10 @@ class Course:
     curve: list[tuple[int, float, float]] = field(default_factory=list)
     """(calls, estimate, confirmed) wherever it was confirmed."""
 
+    def cost(self, level: float) -> Cost:
+        """Calls to the level, or those it had spent when it stopped short of it."""
+        return Cost(self.calls_to.get(level, self.calls), level in self.calls_to)
+
 
 @dataclass(frozen=True)
 class SearchBench:
@@ -83,7 +100,8 @@ class SearchBench:
 
     def summary(self) -> dict[str, Any]:
         """What summary.json holds. Metrics under flat dotted names, `STRATEGY.calls_to_0.80` and so on, each over
-        seeds; ratios pair the seeds that reached the level in both; `reached` says how many did."""
+        seeds; `reached` says how many did. Ratios pair the seeds that reached the level in both and say how many did in
+        each; `calls_to_0.80_at_most` and `_at_least` bound the ratio over all seeds where some did not."""
         against = self.recipe.reference
         reference = self.courses[against]
         metrics: dict[str, Any] = {}
@@ -96,13 +114,7 @@ class SearchBench:
                 metrics[f"{name}.gap_at_{key}"] = _over_seeds([course.gap_at.get(level) for course in courses])
                 metrics[f"{name}.similarity_at_{key}"] = _over_seeds([c.similarity_at.get(level) for c in courses])
                 reached[f"{name}.{key}"] = f"{sum(level in course.calls_to for course in courses)} of {len(courses)}"
-                for what in ("calls_to", "similarity_at"):
-                    pairs = [
-                        (float(getattr(ours, what)[level]), float(getattr(theirs, what)[level]))
-                        for ours, theirs in zip(courses, reference, strict=True)
-                        if level in ours.calls_to and level in theirs.calls_to
-                    ]
-                    ratios[f"{name}.{what}_{key}"] = geometric_ratio(pairs).as_json()
+                ratios |= {f"{name}.{what}": ratio for what, ratio in _ratios(courses, reference, level).items()}
             for budget in self.recipe.budgets:
                 told = [course.at_budget[budget] for course in courses if budget in course.at_budget]
                 metrics[f"{name}.confirmed_asr_at_{budget}"] = _over_seeds([confirmed for _, confirmed in told])
@@ -112,6 +124,10 @@ class SearchBench:
             "schema_version": 1,
             "command": "bench search",
             "seeds": len(reference),
+            "reference": against,
+            "strategies": list(self.courses),
+            "levels": list(self.recipe.levels),
+            "budgets": list(self.recipe.budgets),
             "metrics": metrics,
             "reached": reached,
             # Of the strategy in question, under short names, as they are quoted.
@@ -132,6 +148,7 @@ def run_search_bench(
     requests: Sequence[Request],
     seeds: Sequence[int],
     tell: Tell,
+    bar: Bar,
 ) -> SearchBench:
     """Every strategy on every seed. Raises DataError where there are too few requests or personas.
 
@@ -145,8 +162,9 @@ def run_search_bench(
         fresh = random.Random(seed).sample(parts["confirm"], min(recipe.confirm_requests, len(parts["confirm"])))
         people = random.Random(seed).sample(list(personas), len(personas))
         for name, settings in recipe.strategies.items():
-            run_one = _Run(run, recipe, name, settings, engine, judge, fresh, similarity, seed)
-            course = run_one.search(people, parts["search"])
+            with bar(f"seed {seed}, {name}") as progress:
+                run_one = _Run(run, recipe, name, settings, engine, judge, fresh, similarity, seed, progress)
+                course = run_one.search(people, parts["search"])
             courses[name].append(course)
             tell(f"seed {seed}, {name}: {_spoken(course, recipe)}")
     return SearchBench(recipe, courses)
@@ -168,14 +186,23 @@ class _Run:
         fresh: Sequence[Request],
         similarity: TfIdf,
         seed: int,
+        progress: Progress,
     ) -> None:
         self.recipe, self.fresh, self.similarity, self.course = recipe, fresh, similarity, Course()
         cap = min(recipe.cap, settings.budget or recipe.cap)
         self.settings = settings.model_copy(update={"seed": seed, "budget": cap, "generations": cap})
         self.framing = resolve_framing(settings.framing, engine.supports_system).name
-        collector = Collector(run.store, engine, judge, sampling=settings.sampling.build(), seed=seed)
-        self.evaluate = collector.for_stage(f"{name}/{seed}/search")
-        self.confirm = collector.for_stage(f"{name}/{seed}/confirm")
+        sampling = settings.sampling.build()
+
+        def advance(done: int, total: int) -> None:
+            progress(self.course.calls + done, cap)
+
+        searching = Collector(run.store, engine, judge, sampling=sampling, seed=seed, progress=advance)
+        self.evaluate = searching.for_stage(f"{name}/{seed}/search")
+        # What confirms is not counted, so it does not advance the bar.
+        self.confirm = Collector(run.store, engine, judge, sampling=sampling, seed=seed).for_stage(
+            f"{name}/{seed}/confirm"
+        )
         self.before: SearchResult | None = None
 
     def search(self, people: Sequence[Persona], requests: Sequence[Request]) -> Course:
@@ -230,6 +257,31 @@ class _Run:
         told = result.search_asr, confirmation.asr.value
         self.course.curve.append((result.calls, *told))
         return told
+
+
+def _ratios(courses: Sequence[Course], reference: Sequence[Course], level: float) -> dict[str, Any]:
+    """One strategy's ratios to the reference at one level, under the names they have after the strategy's."""
+    key = f"{level:.2f}"
+    both = [(ours, theirs) for ours, theirs in zip(courses, reference, strict=True)]
+    reached = {
+        "reached": sum(level in course.calls_to for course in courses),
+        "reached_reference": sum(level in course.calls_to for course in reference),
+        "seeds": len(reference),
+    }
+    found: dict[str, Any] = {}
+    for what in ("calls_to", "similarity_at"):
+        pairs = [
+            (float(getattr(ours, what)[level]), float(getattr(theirs, what)[level]))
+            for ours, theirs in both
+            if level in ours.calls_to and level in theirs.calls_to
+        ]
+        found[f"{what}_{key}"] = {**geometric_ratio(pairs).as_json(), **reached}
+    if min(reached["reached"], reached["reached_reference"]) < len(reference):
+        bounds = ratio_bounds([(ours.cost(level), theirs.cost(level)) for ours, theirs in both])
+        for side, bound in zip(("at_least", "at_most"), bounds, strict=True):
+            if bound is not None:
+                found[f"calls_to_{key}_{side}"] = {"value": bound, "ci95": None, "n": len(reference)}
+    return found
 
 
 def _over_seeds(values: Sequence[float | None]) -> dict[str, Any]:

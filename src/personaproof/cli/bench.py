@@ -7,9 +7,10 @@ from typing import Annotated, Any
 
 from cyclopts import App, Parameter
 
-from personaproof.cli._console import console
+from personaproof.cli._console import console, progress
 
 app = App(name="bench")
+app.command("personaproof.cli.bench_harden:harden", name="harden")
 
 
 @app.command
@@ -62,6 +63,7 @@ def search(
     from personaproof.cli._inputs import Inputs
     from personaproof.cli._models import default_sources, open_engine, open_judge
     from personaproof.core import RecipeError, load_recipe
+    from personaproof.report import run_report, write_report
     from personaproof.store import RunDirectory
 
     if seeds < 1:
@@ -92,11 +94,14 @@ def search(
             asked,
             range(first_seed, first_seed + seeds),
             lambda line: console.print(line, highlight=False),
+            progress,
         )
         summary = bench.summary()
         run.write_summary(summary)
+        write_report(run_report(run), run.report_path)
     for table in _tables(settings, summary):
         console.print(table)
+    console.print(f"Report: {run.report_path}", highlight=False, soft_wrap=True)
     console.print(f"Summary: {run.summary_path}", highlight=False, soft_wrap=True)
 
 
@@ -129,8 +134,9 @@ def _tables(settings: Any, summary: dict[str, Any]) -> list[Any]:
 
     metrics, ratios, seeds = summary["metrics"], summary["ratios"], summary["seeds"]
     costs = Table(title=f"Target calls to a confirmed ASR, {seeds} seeds", title_justify="left", header_style="bold")
-    ratio = f"ratio to {settings.reference}"
-    for heading in ("strategy", "ASR", "reached", "calls", ratio, "estimate - confirmed", "similarity"):
+    against = settings.reference
+    headings = ["strategy", "ASR", "reached", f"{against} reached", "calls", f"ratio to {against}"]
+    for heading in (*headings, "estimate - confirmed", "similarity"):
         costs.add_column(heading, justify="left" if heading == "strategy" else "right")
     for name in settings.strategies:
         for level in settings.levels:
@@ -139,8 +145,9 @@ def _tables(settings: Any, summary: dict[str, Any]) -> list[Any]:
                 name,
                 f"{level:.2f}",
                 summary["reached"][f"{name}.{level:.2f}"],
+                summary["reached"][f"{against}.{level:.2f}"],
                 _shown(metrics[key("calls_to")], 0),
-                _shown(ratios[key("calls_to")], 3),
+                _ratio(ratios, key("calls_to")),
                 _shown(metrics[key("gap_at")], 3),
                 _shown(metrics[key("similarity_at")], 3),
             )
@@ -151,6 +158,16 @@ def _tables(settings: Any, summary: dict[str, Any]) -> list[Any]:
     for name in settings.strategies:
         equal.add_row(name, *(_shown(metrics[f"{name}.confirmed_asr_at_{budget}"], 2) for budget in settings.budgets))
     return [costs, equal] if settings.budgets else [costs]
+
+
+def _ratio(ratios: dict[str, Any], name: str) -> str:
+    """The ratio over the n seeds that reached the level in both, and what bounds it over all seeds."""
+    bounds = [
+        f"{words} {ratios[f'{name}_{side}']['value']:.3f} over all"
+        for side, words in (("at_least", ">="), ("at_most", "<="))
+        if f"{name}_{side}" in ratios
+    ]
+    return "\n".join([f"{_shown(ratios[name], 3)}, n {ratios[name]['n']}", *bounds])
 
 
 def _shown(estimate: dict[str, Any], digits: int) -> str:
