@@ -24,7 +24,11 @@ from personaproof.report import (
     Diversity,
     DiversityAxis,
     DiversityRow,
+    Plot,
+    Point,
     ReportData,
+    Section,
+    Series,
     build_confirmation,
     build_examples,
     build_headline,
@@ -32,10 +36,13 @@ from personaproof.report import (
     build_lineage,
     build_metric_rows,
     build_search_curve,
+    build_selfplay,
     build_training_curves,
     build_transfer,
+    build_validation,
 )
 from personaproof.stats import wilson
+from personaproof.stats.estimate import NO_DATA
 
 _TRADES = [
     "harbour pilot",
@@ -251,6 +258,54 @@ def make_transfer(texts: dict[str, str], search: dict[str, Any], *names: str) ->
     return {"model": model, "metrics": {}, "searches": {"search": search}, "transfer": entries}
 
 
+def make_sections() -> tuple[Section, ...]:
+    """As a training, self-play and a bench have them: bands, gaps, labels, intervals both ways, thin lines, heat."""
+    looks = [
+        {
+            "step": step,
+            "metrics": {
+                "persona.asr": make_rate(180 >> (step // 15), 200),
+                "benign_persona.rta": make_rate(2 + step // 15, 200) if step != 45 else NO_DATA.as_json(),
+                "direct.asr": make_rate(0, 24),
+                "benign.rta": make_rate(1, 24),
+            },
+        }
+        for step in range(0, 120, 15)
+    ]
+    successes = ((90, 80, 85), (5, 40, 50), (4, 3, 35), (4, 2, 1))
+    played = {
+        "rounds": [
+            {
+                "round": number,
+                "personas": 20,
+                "search_asr": 0.9,
+                "calls": 1500,
+                "steps": 60,
+                "rows": {"persona preference": 400, "benign in persona": 200},
+                "check.asr": make_rate(30 // number**2, 300),
+                "checks": [make_rate(10 // number**2, 100)] * 3,
+            }
+            for number in (1, 2, 3)
+        ],
+        "matrix": [[make_rate(hits, 100) for hits in row] for row in successes],
+        "stop_reason": "settled",
+        "settled": True,
+    }
+    rng = random.Random(2)
+    names = ("thompson", "ple", "persona-ga", "random", "fifth")
+    series = []
+    for place, name in enumerate(names):
+        for _ in range(5):
+            ends = [(100 * 2**i * (1 + place), min(0.95, 0.1 * i + rng.uniform(0, 0.2))) for i in range(8)]
+            series.append(Series(name, tuple(Point(x, y) for x, y in ends), faint=True))
+        means = [Point(1500 * 2**i, 0.2 + 0.15 * i, (0.1 + 0.15 * i, 0.3 + 0.15 * i)) for i in range(4)]
+        series.append(Series(name, (*means, Point(50_000, None))))
+    lines = Plot("Confirmed attack success", "calls", "confirmed", tuple(series), y_percent=True, x_log=True)
+    bench = Section("bench", "A bench", "Five strategies.", plots=(lines,))
+    found = (build_validation(looks), build_selfplay(played), bench)
+    return tuple(section for section in found if section is not None)
+
+
 def make_report(personas: int = 60, requests: int = 40, lineage: int = 300) -> ReportData:
     arms = {"before": make_outcomes(personas, requests, 1.1, 1), "after": make_outcomes(personas, requests, 0.06, 2)}
     rows = build_metric_rows({"before": BEFORE, "after": AFTER}, DIFFERENCES)
@@ -287,6 +342,7 @@ def make_report(personas: int = 60, requests: int = 40, lineage: int = 300) -> R
         confirmations=(build_confirmation("training search", searched, texts),),
         transfer=build_transfer(make_transfer(texts, searched, "other-model", "third"), {"search": texts}),
         diversity=(make_diversity("training search"), make_diversity("fresh search on the hardened model")),
+        sections=make_sections(),
         training=build_training_curves(log),
         examples=build_examples(arms),
         manifest=MANIFEST,

@@ -12,7 +12,12 @@ from personaproof.report import (
     ExampleAnswer,
     Headline,
     ModelText,
+    Plot,
+    Point,
     ReportData,
+    Section,
+    Series,
+    Table,
     build_comparison,
     build_confirmation,
     build_heatmap,
@@ -41,7 +46,8 @@ def settled(browser, path):
 def test_all_plots_are_drawn_offline_and_nothing_overflows(chromium, report_path, report_data, width, scheme):
     chromium.open(report_path, width, 900, scheme)
     assert chromium.run("document.documentElement.dataset.plots") == "drawn"
-    plots = 2 + 1 + 1 + 1 + len(report_data.training)
+    figures = sum(len(section.plots) for section in report_data.sections)
+    plots = 2 + 1 + 1 + 1 + len(report_data.training) + figures
     assert chromium.run("document.querySelectorAll('.plot .main-svg').length") >= plots
     assert chromium.run("document.querySelectorAll('.plot').length") == plots
     assert chromium.run("document.documentElement.scrollWidth") <= width
@@ -136,10 +142,32 @@ def test_the_confirmed_elites_answer_to_mouse_and_keys(chromium, report_path, re
     chromium.wait(f"{panel}.includes({json.dumps(last.text)})")
 
 
+def test_figures_have_bands_with_gaps_labels_and_one_legend_entry_a_name(chromium, report_path):
+    chromium.open(report_path)
+    traces = "document.querySelector('[data-figure=\"{}\"]').data"
+    curves = traces.format("validation-0")
+    assert chromium.run(f"{curves}.map(t => t.fill || 'line')") == ["toself", "line", "toself", "line"]
+    # 8 looks there and back make one outline; a look without a rate splits the other into 3 and 4.
+    assert chromium.run(f"{curves}[0].x.length") == 2 * 8 + 1
+    assert chromium.run(f"{curves}[2].x.filter(x => x === null).length") == 2
+    assert chromium.run(f"{curves}[2].x.length") == 2 * 7 + 2
+    assert chromium.run(f"{curves}[3].y[3]") is None
+    front = traces.format("validation-1")
+    assert chromium.run(f"{front}[0].text[1]") == "step 15"
+    assert chromium.run(f"{front}[0].error_x.array[0]") > 0
+    assert chromium.run(f"{front}[0].error_y.arrayminus[0]") > 0
+    bench = traces.format("bench-0")
+    assert chromium.run(f"{bench}.length") == 5 * 6
+    listed = chromium.run(f"{bench}.filter(t => t.showlegend).map(t => t.name)")
+    assert listed == ["thompson", "ple", "persona-ga", "random", "fifth"]
+    assert chromium.run(f"new Set({bench}.map(t => t.line.color)).size") == 5
+    assert chromium.run("document.querySelector('[data-figure=\"bench-0\"]')._fullLayout.xaxis.type") == "log"
+
+
 def test_the_heat_of_a_transferred_elite_grows_with_its_rate(chromium, report_path, report_data):
     chromium.open(report_path)
     colours = chromium.run(
-        "[...document.querySelectorAll('.heat tbody tr')].map(row => [...row.cells].slice(1)"
+        "[...document.querySelectorAll('#transfer .heat tbody tr')].map(row => [...row.cells].slice(1)"
         ".map(cell => getComputedStyle(cell).backgroundColor))"
     )
     transfer = report_data.transfer
@@ -201,6 +229,13 @@ def hostile_texts(url):
     ]
 
 
+def hostile_section(texts):
+    table = Table(texts[0], tuple(texts), (tuple(texts),), texts[1])
+    lines = tuple(Series(t, (Point(1, 0.5, (0.4, 0.6), label=t), Point(2, 0.4, label=t))) for t in texts)
+    plot = Plot(texts[2], texts[3], texts[4], lines, caption=texts[5])
+    return Section("hostile", texts[6], texts[0], (table,), (plot,), verdict=texts[1])
+
+
 def hostile_report(fake, url):
     texts = hostile_texts(url)
     personas = [fake.Persona(t, name=t, family="f") for t in texts]
@@ -227,6 +262,7 @@ def hostile_report(fake, url):
         search=tuple(build_search_curve(t, [(1, 0.5, 0.4)], {"value": 0.4, "ci95": [0.3, 0.5], "n": 3}) for t in texts),
         confirmations=(build_confirmation(texts[1], searched, by_id),),
         transfer=build_transfer(fake.make_transfer(by_id, searched, *texts), {"search": by_id}),
+        sections=(hostile_section(texts),),
         training=build_training_curves([{"step": 1, **dict.fromkeys(texts, 1.0)}]),
         examples=(Example(texts[0], texts[1], texts[2], answers, texts[3]),),
         notes=tuple(texts),
