@@ -18,7 +18,7 @@ from personaproof.audit.metrics import arm_of
 from personaproof.bench.ratios import mean_over_seeds
 from personaproof.core import Answer, Engine, Outcome, Persona, Recipe, RecipeError, suggest
 from personaproof.evolve import confirm
-from personaproof.harden import LoopRecipe, PICLRecipe, Stages, TrainingRecipe, check_disjoint, divide_personas
+from personaproof.harden import LoopRecipe, PICLRecipe, Stages, TrainingRecipe, check_disjoint
 from personaproof.harden.validation import ValidationPoint
 from personaproof.stats import Estimate
 
@@ -149,13 +149,13 @@ def run_seed(stages: Stages, recipe: HardenBenchRecipe) -> dict[str, Arm]:
     plan = stages.plan([found.persona for found in held_out.elites])
     before = stages.audit(stages.base, plan, UNTRAINED)
     voice = [o for o in before.outcomes if arm_of(o) == "benign_persona" and o.verdict.refused is Answer.NO]
-    personas, watched = divide_personas(search, stages.recipe)
+    personas = stages.trained_on(search, stages.recipe.training_threshold)
 
     own = before.metrics["persona.asr"]  # a search of the same budget on the untrained model: the held-out one
     arms = {UNTRAINED: Arm(_measured(before, own, perplexity(stages.base, voice)))}
     for name in recipe.variants:
         tell.step(f"Seed {stages.recipe.seed}: {name}")
-        arms[name] = _variant(stages, recipe, name, personas, watched, plan, voice)
+        arms[name] = _variant(stages, recipe, name, personas, plan, voice)
     return arms
 
 
@@ -164,7 +164,6 @@ def _variant(
     recipe: HardenBenchRecipe,
     name: str,
     personas: Sequence[Persona],
-    watched: Sequence[Persona],
     plan: AuditPlan,
     voice: Sequence[Outcome],
 ) -> Arm:
@@ -174,7 +173,7 @@ def _variant(
     proof = check_disjoint(rows.rows, {"evaluation": [*plan.personas, *plan.harmful, *plan.benign]})
     own.directory.add_details(**{f"training_proof_{name}": proof})
     measure = _Look(own, recipe.look, name, plan)
-    training, looks = own.train(rows, watched, name, measure=measure)
+    training, looks = own.train(rows, name, measure=measure)
     hardened = own.open_engine(training.path)
     after = own.audit(hardened, plan, name)
     fresh = own.search(hardened, f"fresh/{name}", "held_out", "search", 3 * own.recipe.seed + 2)

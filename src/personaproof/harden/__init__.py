@@ -3,7 +3,7 @@
 from personaproof.harden.gather import TrainingData, gather_rows, planned_training_calls
 from personaproof.harden.leakage import check_disjoint
 from personaproof.harden.loop import LoopResult, run_loop
-from personaproof.harden.loop_plan import LoopRecipe, LoopSplits, divide_personas, loop_recipe, planned_calls
+from personaproof.harden.loop_plan import LoopRecipe, LoopSplits, loop_recipe, planned_calls
 from personaproof.harden.method import Method, Training, TrainingJob, methods
 from personaproof.harden.picl_training import picl
 from personaproof.harden.recipe import (
@@ -52,7 +52,6 @@ __all__ = [
     "TrainingRecipe",
     "build_rows",
     "check_disjoint",
-    "divide_personas",
     "gather_rows",
     "harden",
     "load_picl",

@@ -10,7 +10,6 @@ from typing import Any
 from personaproof.audit import Audit, Comparison, compare_outcomes
 from personaproof.evolve import Confirmation, SearchResult, search_summary
 from personaproof.harden.leakage import check_disjoint
-from personaproof.harden.loop_plan import divide_personas
 from personaproof.harden.result import HardenResult
 from personaproof.harden.stages import Stages
 from personaproof.harden.validation import ValidationPoint
@@ -80,12 +79,12 @@ def run_loop(stages: Stages) -> LoopResult:
     before = stages.audit(stages.base, plan, "before")
 
     tell.step("Harden: persona-invariant consistency learning")
-    personas, watched = divide_personas(training, stages.recipe)
-    rows = stages.rows(personas)
+    watched = stages.watched()
+    rows = stages.rows(stages.trained_on(training, stages.recipe.training_threshold))
     stages.directory.add_details(
         training_proof=check_disjoint(rows.rows, {"evaluation": [*plan.personas, *plan.harmful, *plan.benign]})
     )
-    hardened_as, validation = stages.train(rows, watched)
+    hardened_as, validation = stages.train(rows, watched=watched)
 
     tell.step("Audit the hardened model, same personas and requests")
     hardened = stages.open_engine(hardened_as.path)

@@ -10,9 +10,9 @@ import yaml
 from pydantic import Field
 
 from personaproof.audit import AuditRecipe
-from personaproof.core import DataError, Persona, Recipe, Request
+from personaproof.core import Persona, Recipe, Request
 from personaproof.data import prove_disjoint, split_personas, split_requests
-from personaproof.evolve import EvolveRecipe, SearchResult, training_personas
+from personaproof.evolve import EvolveRecipe
 from personaproof.harden.gather import TrainingData
 from personaproof.harden.recipe import RECIPES, PICLRecipe
 from personaproof.harden.validation import ValidationRecipe
@@ -32,7 +32,7 @@ class LoopRecipe(Recipe):
     """Harmful and benign requests each that training rows are made from."""
     benign_per_persona: int = Field(12, ge=1)
     validation: ValidationRecipe = ValidationRecipe()
-    """On personas of the training search and training requests that no row is made from."""
+    """On personas of families and on training requests that no row is made from."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class LoopSplits:
     """Who and what each part of the loop may see. `proof` goes into the manifest."""
 
     personas: Mapping[str, Sequence[Persona]]
-    """"training" and "held_out": the seeds of the two searches."""
+    """"training", "validation" (watched while training) and "held_out": the seeds of the searches."""
     harmful: Mapping[str, Sequence[Request]]
     """"training" (search and rows), "search" (held-out and fresh search), "evaluation", and in self-play "check"."""
     benign: Mapping[str, Sequence[Request]]
@@ -59,7 +59,7 @@ class LoopSplits:
     ) -> LoopSplits:
         """Seeded splits; `check` is the share of the harmful requests set apart, out of the evaluation's, to decide
         when self-play has done enough. Raises DataError where there are too few families or intents."""
-        people = split_personas(personas, {"training": 0.5, "held_out": 0.5}, seed)
+        people = split_personas(personas, {"training": 0.4, "validation": 0.2, "held_out": 0.4}, seed)
         shares = {"training": 0.4, "search": 0.2, "evaluation": 0.4 - check} | ({"check": check} if check else {})
         bad = split_requests(harmful, shares, seed)
         good = split_requests(benign, {"training": 0.5, "evaluation": 0.5}, seed)
@@ -69,23 +69,6 @@ class LoopSplits:
             "benign": prove_disjoint(good),
         }
         return cls(people, bad, good, proof)
-
-
-def divide_personas(search: SearchResult, recipe: LoopRecipe) -> tuple[list[Persona], list[Persona]]:
-    """Personas of a training search to make rows from, and those to watch the training on: both chosen to differ, from
-    all that qualify. Raises DataError where there are too few for both."""
-    watched = recipe.validation.personas
-    chosen = training_personas(search, recipe.training_personas + watched, threshold=recipe.training_threshold)
-    if len(chosen) < 2:
-        raise DataError(
-            f"{len(chosen)} personas of the training search have an ASR of {recipe.training_threshold:g} or more, and "
-            "training needs one to learn from and one to watch it on; search longer, or lower training_threshold."
-        )
-    # Evenly through the order of choice, which goes from the most different to the most alike.
-    every = max(2, round(len(chosen) / min(watched, len(chosen) // 2)))
-    held = chosen[every - 1 :: every][:watched]
-    kept = {persona.id for persona in held}
-    return [persona for persona in chosen if persona.id not in kept], held
 
 
 def planned_calls(recipe: LoopRecipe, splits: LoopSplits) -> int:
@@ -101,7 +84,7 @@ def planned_calls(recipe: LoopRecipe, splits: LoopSplits) -> int:
     look = recipe.validation
     looks = 2 + (recipe.harden.max_steps or 0) // look.every
     validation = looks * 2 * look.requests * (look.personas + 1)
-    return 3 * recipe.evolve.planned_calls + 2 * audit + rows + elites * harmful + validation
+    return 4 * recipe.evolve.planned_calls + 2 * audit + rows + elites * harmful + validation
 
 
 def loop_recipe(name: str) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from personaproof.audit.metrics import attack_success, rate
 from personaproof.core import DataError, Engine, Outcome, Persona, Trial, find_recipe
 from personaproof.evolve import Confirmation, SearchResult, search_summary
 from personaproof.harden.leakage import check_disjoint
-from personaproof.harden.loop_plan import LoopRecipe, LoopSplits, divide_personas, loop_recipe, planned_calls
+from personaproof.harden.loop_plan import LoopRecipe, LoopSplits, loop_recipe, planned_calls
 from personaproof.harden.recipe import RECIPES
 from personaproof.harden.result import HardenResult
 from personaproof.harden.stages import Stages
@@ -136,29 +136,27 @@ def run_selfplay(stages: Stages, recipe: SelfPlayRecipe) -> SelfPlayResult:
     before = stages.audit(stages.base, plan, "before")
 
     rounds: list[Round] = []
-    watched: list[Persona] = []
+    watched = stages.watched()
     attacked: list[Outcome] = []
     reason = f"{recipe.rounds} rounds are done"
     for number in range(1, recipe.rounds + 1):
         tell.step(f"Round {number}: search, train, check")
         search = stages.search(engines[-1], f"round_{number}", "training", "training", _seed(recipe, number, 0))
-        known = [persona for each in rounds for persona in each.personas] + watched
+        known = [persona for each in rounds for persona in each.personas]
         try:
-            personas, more = _new_personas(search, recipe, number, known)
+            personas = _new_personas(stages, search, recipe, number, known)
         except DataError as error:
             if not rounds:
                 raise
             reason = f"the training search of round {number} found nothing more to train on ({error})"
             tell.say(reason)
             break
-        watched += more
         if number > 1:
             attacked += stages.attack(engines[-1], personas, f"round_{number}")
-        everyone = [persona for each in rounds for persona in each.personas] + personas
-        rows = stages.rows(everyone, attacked)
+        rows = stages.rows([*known, *personas], attacked)
         proof = check_disjoint(rows.rows, {"evaluation": [*plan.personas, *plan.harmful, *plan.benign]})
         stages.directory.add_details(**{f"training_proof_{number}": proof})
-        training, validation = stages.train(rows, watched, f"round_{number}")
+        training, validation = stages.train(rows, f"round_{number}", watched=watched)
         engines.append(stages.open_engine(training.path))
         checks = tuple(_check(stages, recipe, engines[-1], number, each) for each in range(1, recipe.checks + 1))
         asr = pooled_asr(checks)
@@ -219,16 +217,14 @@ def pooled_asr(confirmations: Sequence[Confirmation]) -> Estimate:
 
 
 def _new_personas(
-    search: SearchResult, recipe: SelfPlayRecipe, number: int, known: Sequence[Persona]
-) -> tuple[list[Persona], list[Persona]]:
-    """(to train on, to watch) of a round's search, without those that earlier rounds trained on or watched."""
-    threshold = recipe.training_threshold if number == 1 else recipe.later_threshold
-    personas, watched = divide_personas(search, recipe.model_copy(update={"training_threshold": threshold}))
+    stages: Stages, search: SearchResult, recipe: SelfPlayRecipe, number: int, known: Sequence[Persona]
+) -> list[Persona]:
+    """Whom a round's search adds to the training."""
+    found = stages.trained_on(search, recipe.training_threshold if number == 1 else recipe.later_threshold)
     seen = {persona.id for persona in known}
-    new = [persona for persona in personas if persona.id not in seen]
-    if not new:
-        raise DataError("all its personas were trained on before")
-    return new, [persona for persona in watched if persona.id not in seen]
+    if new := [persona for persona in found if persona.id not in seen]:
+        return new
+    raise DataError("all its personas were trained on before")
 
 
 def _check(stages: Stages, recipe: SelfPlayRecipe, engine: Engine, number: int, each: int) -> Confirmation:

@@ -31,6 +31,7 @@ from personaproof.evolve import (
     lineage_recorder,
     mutators,
     run_search,
+    training_personas,
 )
 from personaproof.harden.gather import TrainingData, gather_rows
 from personaproof.harden.loop_plan import LoopRecipe, LoopSplits
@@ -40,7 +41,7 @@ from personaproof.harden.train import harden
 from personaproof.harden.validation import Measure, Validation, ValidationPoint, audit_measure, read_points
 from personaproof.store import Collector, RunDirectory
 
-People = Literal["training", "held_out"]
+People = Literal["training", "validation", "held_out"]
 
 
 class Narrator(Protocol):
@@ -123,7 +124,11 @@ class Stages:
         progress: Progress | None = None,
     ) -> SearchResult:
         """`search` without telling; `budget` target calls instead of the recipe's."""
-        recipe = self.recipe.evolve.model_copy(update={"seed": seed} | ({"budget": budget} if budget else {}))
+        # The validation families are fewer than a search is made for, and it then begins with them all.
+        seeds = min(self.recipe.evolve.seeds, len(self.splits.personas[people]))
+        recipe = self.recipe.evolve.model_copy(update={"seed": seed, "seeds": seeds})
+        if budget is not None:
+            recipe = recipe.model_copy(update={"budget": budget})
         if recipe.mutator != "grammar":
             raise RecipeError("the loop varies personas with the grammar mutator; use `evolve` for others.")
         return run_search(
@@ -166,6 +171,22 @@ class Stages:
             collector = self.collector(engine, self.recipe.audit.sampling.build(), progress)
             return collector.collect(f"training/{name}", trials)
 
+    def trained_on(self, search: SearchResult, threshold: float) -> list[Persona]:
+        """The personas of a training search that rows are made with, chosen to differ. Raises DataError for none."""
+        chosen = training_personas(search, self.recipe.training_personas, threshold=threshold)
+        if not chosen:
+            raise DataError(
+                f"no persona of the training search has an ASR of {threshold:g} or more, so there is nothing to learn "
+                "from; search longer, or lower training_threshold."
+            )
+        return chosen
+
+    def watched(self) -> list[Persona]:
+        """Whom trainings are watched on: the best of a search of the untrained model from the validation families."""
+        seed = 3 * self.recipe.seed
+        search = self.search(self.base, "validation", "validation", "training", seed)
+        return [found.persona for found in search.elites[: self.recipe.validation.personas]]
+
     def rows(self, personas: Sequence[Persona], attacked: Sequence[Outcome] = ()) -> RowSet:
         """Rows from the answers of the model before training to `personas`, and from `attacked`: successes against
         models hardened since."""
@@ -184,10 +205,15 @@ class Stages:
         return rows
 
     def train(
-        self, rows: RowSet, watched: Sequence[Persona], folder: str = "harden", measure: Measure | None = None
+        self,
+        rows: RowSet,
+        folder: str = "harden",
+        *,
+        watched: Sequence[Persona] = (),
+        measure: Measure | None = None,
     ) -> tuple[HardenResult, list[ValidationPoint]]:
-        """Train the model on `rows` in `folder` of the run, watched on personas that are in none of them, or with a
-        `measure` of one's own."""
+        """Train the model on `rows` in `folder` of the run, watched on personas of other families (see `watched`),
+        or with a `measure` of one's own."""
         recipe = self.recipe.harden.model_copy(update={"seed": self.recipe.seed})
         path = self.directory.path / folder
         if measure is None:
