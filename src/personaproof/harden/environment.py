@@ -8,6 +8,7 @@ from importlib.util import find_spec
 import torch
 
 from personaproof.core import RecipeError
+from personaproof.harden.processes import splits_weights
 from personaproof.harden.recipe import TrainingRecipe
 
 TRACKERS = {"tensorboard": ("tensorboard", "tensorboardX"), "wandb": ("wandb",), "mlflow": ("mlflow",)}
@@ -43,12 +44,13 @@ def _check_quantisation(recipe: TrainingRecipe) -> None:
 def _check_sharding(recipe: TrainingRecipe) -> None:
     """The losses read the output head's weight outside its module, so it must be whole on every process, and trained
     there only where its gradient is shared."""
-    if _is_set("ACCELERATE_USE_DEEPSPEED") and os.environ.get("ACCELERATE_DEEPSPEED_ZERO_STAGE", "2") == "3":
+    deepspeed = os.environ.get("ACCELERATE_USE_DEEPSPEED", "false").lower() == "true"
+    if deepspeed and os.environ.get("ACCELERATE_DEEPSPEED_ZERO_STAGE", "2") == "3":
         raise RecipeError(
             "DeepSpeed ZeRO-3 splits the output head, which the losses need whole; use ZeRO-2 (`personaproof export "
             "launch deepspeed-zero2`), or FSDP for an adapter (`personaproof export launch fsdp`)."
         )
-    if not _is_set("ACCELERATE_USE_FSDP"):
+    if not splits_weights():
         return
     if os.environ.get("FSDP_VERSION", "1") != "2":
         raise RecipeError("FSDP version 1 is not supported; use version 2 (`personaproof export launch fsdp`).")
@@ -58,7 +60,3 @@ def _check_sharding(recipe: TrainingRecipe) -> None:
             "(`personaproof export launch deepspeed-zero2`), for qlora plain data-parallel processes (`personaproof "
             "export launch multi-gpu`)."
         )
-
-
-def _is_set(name: str) -> bool:
-    return os.environ.get(name, "false").lower() == "true"

@@ -19,9 +19,10 @@ from personaproof.harden.forward import base_of, output_head
 from personaproof.harden.frozen import frozen_rows
 from personaproof.harden.method import Method, Training, TrainingJob
 from personaproof.harden.picl import PassDataset, PICLTrainer
-from personaproof.harden.processes import processes
+from personaproof.harden.processes import processes, splits_weights
 from personaproof.harden.recipe import PICLRecipe
 from personaproof.harden.schedule import schedule, step_sizes
+from personaproof.harden.sharded import ShardedPICLTrainer
 
 PLAIN_ATTENTION_TOKENS = 1024
 
@@ -50,7 +51,7 @@ def train_picl(job: TrainingJob) -> Training:
     parts = min(parts, size // count)
     strata = [(row.row.kind, row.row.persona is not None, row.row.request.harmful) for row in encoded]
     batches = schedule(strata, size, steps, recipe.seed)
-    trainer = PICLTrainer(
+    trainer = (ShardedPICLTrainer if splits_weights() else PICLTrainer)(
         recipe=recipe,
         head=head,
         frozen_head=head if recipe.trains_adapter else head.frozen(),

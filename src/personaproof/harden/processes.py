@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -32,3 +33,8 @@ def main_process_first() -> Iterator[None]:
     finally:
         if team.is_main_process:
             team.wait_for_everyone()
+
+
+def splits_weights() -> bool:
+    """Whether the launcher asks for FSDP."""
+    return os.environ.get("ACCELERATE_USE_FSDP", "false").lower() == "true"

@@ -23,6 +23,7 @@ from personaproof.harden.processes import main_process_first, processes
 from personaproof.harden.recipe import TrainingRecipe
 from personaproof.harden.result import HardenResult
 from personaproof.harden.rows import Row, RowSet
+from personaproof.harden.sharded import gathered_weights
 from personaproof.store.files import explained_files, read_json, write_json
 
 
@@ -73,9 +74,10 @@ def harden(
         job = TrainingJob(model, tokenizer, name, rows_, recipe, dtype, checkpoints, shown, tuple(callbacks))
         training = method.train(job)
         result = _result(out, name, row_set, recipe, training, time.monotonic() - started)
+        weights = gathered_weights(model)
         with main_process_first():
             if team.is_main_process:
-                _save(result, model, tokenizer, metrics)
+                _save(result, model, weights, tokenizer, metrics)
                 write_json(out / "training.json", {**claim, "result": _as_dict(result)})
                 # Only now: a kill before this line still finds the checkpoint to go on from.
                 shutil.rmtree(checkpoints, ignore_errors=True)
@@ -164,8 +166,15 @@ def _folder(out: Path, recipe: TrainingRecipe) -> Path:
     return out / ("adapter" if recipe.trains_adapter else "model")
 
 
-def _save(result: HardenResult, model: Any, tokenizer: Any, metrics: Mapping[str, Any] | None) -> None:
-    """Write the folder under another name and rename it, so that it is there whole or not at all."""
+def _save(
+    result: HardenResult,
+    model: Any,
+    weights: Mapping[str, Any] | None,
+    tokenizer: Any,
+    metrics: Mapping[str, Any] | None,
+) -> None:
+    """Write the folder under another name and rename it, so that it is there whole or not at all. `weights` stand in
+    for the model's own where these are split over processes."""
     folder = result.path
     unfinished = folder.with_name(f".{folder.name}.unfinished")
     for old in (unfinished, folder):
@@ -173,7 +182,7 @@ def _save(result: HardenResult, model: Any, tokenizer: Any, metrics: Mapping[str
     if not result.recipe.trains_adapter:
         # Trained in float32, saved in the type of the model it came from.
         model.to(AutoConfig.from_pretrained(result.base_model).dtype or torch.float32)
-    model.save_pretrained(unfinished)
+    model.save_pretrained(unfinished, **({"state_dict": weights} if weights is not None else {}))
     tokenizer.save_pretrained(unfinished)
     write_card(unfinished / "README.md", result, metrics)
     unfinished.rename(folder)
