@@ -152,6 +152,7 @@ def test_figures_have_bands_with_gaps_labels_and_one_legend_entry_a_name(chromiu
     assert chromium.run(f"{curves}[2].x.filter(x => x === null).length") == 2
     assert chromium.run(f"{curves}[2].x.length") == 2 * 7 + 2
     assert chromium.run(f"{curves}[3].y[3]") is None
+    assert chromium.run(f"{curves}[1].error_y.array === undefined")
     front = traces.format("validation-1")
     assert chromium.run(f"{front}[0].text[1]") == "step 15"
     assert chromium.run(f"{front}[0].error_x.array[0]") > 0
@@ -161,7 +162,24 @@ def test_figures_have_bands_with_gaps_labels_and_one_legend_entry_a_name(chromiu
     listed = chromium.run(f"{bench}.filter(t => t.showlegend).map(t => t.name)")
     assert listed == ["thompson", "ple", "persona-ga", "random", "fifth"]
     assert chromium.run(f"new Set({bench}.map(t => t.line.color)).size") == 5
-    assert chromium.run("document.querySelector('[data-figure=\"bench-0\"]')._fullLayout.xaxis.type") == "log"
+    ticks = "[...document.querySelectorAll('[data-figure=\"bench-0\"] .xtick text')].map(t => t.textContent)"
+    assert {"100", "1,000", "10,000"} <= set(chromium.run(ticks))
+
+
+def test_a_point_between_two_gaps_keeps_its_interval(chromium, tmp_path):
+    points = (
+        Point(0, None),
+        Point(1, 0.5, (0.4, 0.7)),
+        Point(2, None),
+        Point(3, 0.5, (0.4, 0.6)),
+        Point(4, 0.5, (0, 1)),
+    )
+    plot = Plot("p", "x", "y", (Series("s", points),), band=True)
+    path = write_report(ReportData("t", (), sections=(Section("one", "One", "", plots=(plot,)),)), tmp_path / "r.html")
+    chromium.open(path)
+    line = "document.querySelector('[data-figure]').data[1]"
+    assert chromium.run(f"{line}.error_y.array.map(e => Math.round(10 * e))") == [0, 2, 0, 0, 0]
+    settled(chromium, path)
 
 
 def test_the_heat_of_a_transferred_elite_grows_with_its_rate(chromium, report_path, report_data):

@@ -398,6 +398,11 @@
     close();
     return outline;
   };
+  // A point between two gaps has no width for a band, so it keeps its bar.
+  const loneIntervals = ({ x, y, yci }) => {
+    const known = (i) => i >= 0 && i < x.length && x[i] !== null && y[i] !== null && yci[i] !== null;
+    return yci.map((ends, i) => (known(i) && !known(i - 1) && !known(i + 1) ? ends : null));
+  };
   const bars = (values, intervals, color) => (intervals.some((interval) => interval) ? {
     type: "data", symmetric: false, color, thickness: 1, width: 2,
     array: values.map((value, i) => (value !== null && intervals[i] ? intervals[i][1] - value : 0)),
@@ -407,7 +412,11 @@
   const drawFigure = (key, element) => {
     const figure = data.figures[key];
     const names = [...new Set(figure.series.map((series) => series.name))];
-    const format = ({ percent: share }) => (share ? ":.1%" : ":,.4~g");
+    const reachOf = (values, intervals) => {
+      const known = figure.series.flatMap((series) => [...series[values], ...series[intervals].flatMap((ends) => ends || [])]).filter((value) => value !== null);
+      return [Math.min(...known), Math.max(...known)];
+    };
+    const format = ({ percent: share }) => (share ? ":.1%" : ":,.4~r");
     const draw = () => {
       const total = width(element);
       const wide = total >= NARROW;
@@ -430,20 +439,22 @@
           text: series.labels.map((label) => escaped(label, 40)), textposition: "top right", textfont: { size: 11, color: colour("soft") },
           hovertemplate: series.labels.map(tell),
           error_x: series.faint ? undefined : bars(series.x, series.xci, tint),
-          error_y: series.faint || figure.band ? undefined : bars(series.y, series.yci, tint),
+          error_y: series.faint ? undefined : bars(series.y, figure.band ? loneIntervals(series) : series.yci, tint),
         };
         if (series.faint || !figure.band) return [line];
         return [{ type: "scatter", mode: "lines", ...bandOf(series), fill: "toself", fillcolor: tint, opacity: 0.18, line: { width: 0 },
           legendgroup: String(place), showlegend: false, hoverinfo: "skip" }, line];
       });
-      const axisOf = ({ label, percent: share, log }, titled) => axis({
-        title: titled ? { text: escaped(label, 80), standoff: 6 } : undefined, tickformat: share ? ".0~%" : ",.4~g",
-        type: log ? "log" : "linear", rangemode: log ? "normal" : "tozero",
+      const axisOf = ({ label, percent: share, log }, reach, titled) => axis({
+        title: titled ? { text: escaped(label, 80), standoff: 6 } : undefined, tickformat: share ? ".0~%" : ",.4~r",
+        type: log ? "log" : "linear", dtick: log ? (!wide && reach[1] / reach[0] > 100 ? 1 : "D2") : undefined,
+        // Rates at 0 keep their whole mark, and nothing is zoomed in on so far that noise looks like a change.
+        ...(share ? { range: [-0.03 * (reach[1] || 1), 1.06 * (reach[1] || 1)] } : { rangemode: log ? "normal" : "tozero" }),
       });
       Plotly.react(element, traces, layout({
         width: total, height: wide ? 470 : 500, margin: { l: 58, r: wide ? 40 : 8, t: 20, b: 44 }, hovermode: "closest", dragmode: wide ? "zoom" : false,
         legend: { orientation: "h", y: wide ? -0.17 : -0.18, x: 0 },
-        xaxis: axisOf(figure.x, true), yaxis: axisOf(figure.y, wide),
+        xaxis: axisOf(figure.x, reachOf("x", "xci"), true), yaxis: axisOf(figure.y, reachOf("y", "yci"), wide),
       }), config(wide));
     };
     redraws.push(draw);
