@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -123,10 +124,11 @@ def test_the_teachers_positions_are_the_first_of_the_students() -> None:
     frozen = [FrozenRow(-i, -2 * i, torch.full((2, 4), float(i))) for i in range(5)]
     recipe = PICLRecipe()
     batch = collate(encoded, frozen, totals([row.row for row in encoded]), recipe, pad_id=0)
-    # Live teacher's rows, the frozen teacher's, the rest; then the rejected responses in the same order.
+    # PIC's rows, preservation's, the rest; then the rejected responses in the same order.
     assert batch["targets"].tolist() == [12, 12, 14, 14, 11, 11, 10, 10, 13, 13, 62, 64, 63]
-    assert batch["live_input_ids"].tolist() == [[3, 12, 12], [3, 14, 14]]
-    assert batch["frozen_hidden"].tolist() == [[1.0] * 4] * 2
+    assert batch["plain_input_ids"].tolist() == [[3, 12, 12], [3, 14, 14]]
+    assert batch["frozen_preserve"].tolist() == [[1.0] * 4] * 2
+    assert "frozen_pic" not in batch
     assert batch["pairs"].tolist() == [0, 1, 4]
     assert batch["reference"].tolist() == [[-2, -4], [-4, -8], [-3, -6]]
     # DPO, NLL, KL: four main rows, two in persona, one to preserve.
@@ -139,11 +141,49 @@ def test_what_weighs_nothing_costs_nothing() -> None:
     frozen = [FrozenRow(), FrozenRow()]
     batch = collate(encoded, frozen, totals([row.row for row in encoded]), PICLRecipe(variant="sft"), pad_id=0)
     assert batch["targets"].tolist() == [12, 12, 10, 10]
-    assert not {"live_input_ids", "frozen_hidden"} & set(batch)
+    assert not {"plain_input_ids", "frozen_pic", "frozen_preserve"} & set(batch)
     frozen = [FrozenRow(hidden=torch.ones(2, 4)), FrozenRow()]
     batch = collate(encoded, frozen, totals([r.row for r in encoded]), PICLRecipe(teacher="frozen"), pad_id=0)
-    assert "live_input_ids" not in batch
-    assert batch["frozen_hidden"].shape == (2, 4)
+    assert "plain_input_ids" not in batch
+    assert batch["frozen_pic"].shape == (2, 4)
+
+
+MIXED = [_row("preserve", PIRATE, 11), _row("preference", PIRATE, 12), _row("preference", PIRATE, 14)]
+MIXED_FROZEN = [FrozenRow(-i, -2 * i, torch.arange(2.0)[:, None] + 10 * i) for i in range(3)]
+
+
+def _mixed(**settings: Any) -> dict[str, Any]:
+    denominators = totals([row.row for row in MIXED])
+    return collate(MIXED, MIXED_FROZEN, denominators, PICLRecipe.model_validate(settings), pad_id=0)
+
+
+@pytest.mark.parametrize("teacher", ["live", "ema", "frozen"])
+def test_only_the_deciding_tokens_are_taught(teacher: str) -> None:
+    """The first token of each refusal, then both of the answer to preserve, then whatever is scored alone."""
+    batch = _mixed(teacher=teacher, pic_positions="decision", decision_tokens=1)
+    assert batch["targets"].tolist() == [12, 14, 11, 11, 12, 14, 62, 64]
+    assert batch["owner"].tolist() == [0, 1, 2, 2, 0, 1, 3, 4]
+    assert batch["positions"].tolist() == [1, 5, 9, 10, 2, 6, 13, 17]
+    assert batch["frozen_preserve"].tolist() == [[0.0], [1.0]]
+    if teacher == "frozen":
+        assert batch["frozen_pic"].tolist() == [[10.0], [20.0]]
+    else:
+        assert batch["plain_input_ids"].tolist() == [[3, 12], [3, 14]]
+        assert batch["plain_positions"].tolist() == [0, 2]
+    # More than there are is all.
+    whole = _mixed(teacher=teacher, pic_positions="decision", decision_tokens=9)
+    assert whole["targets"].tolist() == _mixed(teacher=teacher)["targets"].tolist()
+
+
+@pytest.mark.parametrize(("tokens", "last"), [(1, [20, 24]), (9, [20, 21, 24, 25])])
+def test_a_symmetric_divergence_puts_the_persona_free_contexts_last(tokens: int, last: list[int]) -> None:
+    batch = _mixed(divergence="symmetric", pic_positions="decision", decision_tokens=tokens)
+    assert "plain_input_ids" not in batch
+    assert batch["input_ids"].shape == (3 + 2 + 2, 4)
+    assert batch["input_ids"][5:, :2].tolist() == [[3, 12], [3, 14]]
+    assert batch["positions"][8:].tolist() == last
+    assert len(batch["targets"]) == len(batch["owner"]) == 8
+    assert batch["owner"].max() == 4
 
 
 def test_a_teacher_that_was_not_prepared_is_no_silent_misalignment() -> None:

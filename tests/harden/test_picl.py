@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 from typing import Any
 
@@ -9,15 +10,15 @@ import pytest
 import torch
 from peft import LoraConfig, get_peft_model
 from torch import Tensor
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModelForCausalLM, AutoTokenizer, TrainingArguments
 
 from personaproof.core import ModelError
 from personaproof.harden import VARIANTS, PICLRecipe, Row
 from personaproof.harden.collate import EncodedRow, Encoder, TokenSequence
-from personaproof.harden.forward import final_hidden, output_head, without_dropout
+from personaproof.harden.divergence import KL
+from personaproof.harden.forward import base_of, final_hidden, output_head, without_dropout
 from personaproof.harden.frozen import frozen_rows
-from personaproof.harden.losses import OutputHead, Teacher
-from personaproof.harden.picl import PassDataset, row_terms
+from personaproof.harden.picl import PassDataset, PICLTrainer
 
 
 def _double(path: Path) -> Any:
@@ -51,8 +52,23 @@ def _of_tokens(logp: Tensor, sequence: TokenSequence) -> Tensor:
     return logp[torch.arange(len(sequence.response)), torch.tensor(sequence.response)]
 
 
-def _written_out(student: Any, untrained: Any, rows: list[EncodedRow], recipe: PICLRecipe) -> Tensor:
+def _divergence(student: Tensor, teacher: Tensor, recipe: PICLRecipe) -> Tensor:
+    """PIC of one response from dense log-probabilities (|y|, vocabulary)."""
+    if recipe.pic_positions == "decision":
+        student, teacher = student[: recipe.decision_tokens], teacher[: recipe.decision_tokens]
+    if recipe.divergence == "symmetric":
+        forward, backward = teacher.exp() * (teacher - student), student.exp() * (student - teacher)
+        return (forward + backward).sum(-1).mean() / 2
+    teacher = teacher.detach()
+    terms = teacher.exp() * (teacher - student)
+    if recipe.kl_top_k is not None:
+        terms = terms.gather(-1, teacher.topk(recipe.kl_top_k).indices)
+    return terms.sum(-1).mean()
+
+
+def _written_out(student: Any, untrained: Any, averaged: Any, rows: list[EncodedRow], recipe: PICLRecipe) -> Tensor:
     """PICL's joint loss as in the docstring of PICLRecipe, one row after another."""
+    teacher = {"live": student, "frozen": untrained, "ema": averaged}[recipe.teacher]
     main, pic, preserve = [], [], []
     for row in rows:
         logp = _logp(student, row.chosen)
@@ -70,56 +86,70 @@ def _written_out(student: Any, untrained: Any, rows: list[EncodedRow], recipe: P
             dpo = -torch.log(torch.sigmoid(recipe.beta * margin))
             main.append(recipe.dpo_weight * dpo + recipe.chosen_nll_weight * nll)
             if row.plain is not None:
-                teacher = _logp(student if recipe.teacher == "live" else untrained, row.plain).detach()
-                pic.append((teacher.exp() * (teacher - logp)).sum(-1).mean())
+                pic.append(_divergence(logp, _logp(teacher, row.plain), recipe))
     loss = torch.stack(main).mean()
     loss = loss + recipe.pic_weight * torch.stack(pic).mean()
     return loss + recipe.preserve_weight * torch.stack(preserve).mean()
 
 
-def _ours(model: Any, head: OutputHead, frozen_head: OutputHead, passes: PassDataset) -> Tensor:
-    total = torch.zeros((), dtype=torch.float64)
-    for i in range(len(passes)):
-        batch = passes[i]
-        hidden = final_hidden(model, model, batch["input_ids"], batch["attention_mask"], batch["positions"])
-        teachers = []
-        if "live_input_ids" in batch:
-            with without_dropout(model, torch.float32):
-                live = final_hidden(
-                    model, model, batch["live_input_ids"], batch["live_attention_mask"], batch["live_positions"]
-                )
-            teachers.append(Teacher(live, head))
-        if "frozen_hidden" in batch:
-            teachers.append(Teacher(batch["frozen_hidden"], frozen_head))
-        terms = row_terms(batch, hidden, head, teachers, passes.recipe.beta)
-        total = total + terms.weighted(batch["coefficients"]).sum()
-    return total
+def _trainer(model: Any, untrained: Any, passes: PassDataset, folder: Path) -> PICLTrainer:
+    return PICLTrainer(
+        recipe=passes.recipe,
+        head=output_head(model),
+        frozen_head=output_head(untrained),
+        dtype=torch.float32,
+        model=model,
+        args=TrainingArguments(output_dir=str(folder), use_cpu=True, report_to="none", disable_tqdm=True),
+        train_dataset=passes,
+    )
+
+
+def _move(model: Any, seed: int = 5) -> Any:
+    """Training, as far as a loss can tell: the weights are no longer what they were."""
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.requires_grad:
+                step = torch.randn(parameter.shape, generator=generator, dtype=torch.float64)
+                parameter += 0.01 * step.to(parameter.dtype)
+    return model
+
+
+OTHERS = {
+    "frozen teacher": {"teacher": "frozen", "beta": 0.5},
+    "frozen teacher, truncated": {"teacher": "frozen", "kl_top_k": 5},
+    "averaged teacher": {"teacher": "ema", "ema_decay": 0.6},
+    "decision": {"pic_positions": "decision", "decision_tokens": 3},
+    "decision, frozen": {"pic_positions": "decision", "decision_tokens": 2, "teacher": "frozen"},
+    "decision, symmetric": {"pic_positions": "decision", "decision_tokens": 3, "divergence": "symmetric"},
+}
+RECIPES = {**{name: {"variant": name} for name in VARIANTS}, **OTHERS}
 
 
 @pytest.mark.parametrize("parts", [1, 3, 7])
-@pytest.mark.parametrize(
-    "recipe",
-    [*(PICLRecipe.model_validate({"variant": name}) for name in VARIANTS), PICLRecipe(teacher="frozen", beta=0.5)],
-    ids=[*VARIANTS, "frozen teacher"],
-)
-def test_the_joint_loss_and_its_gradient(tiny_llama: Path, toy_rows: list[Row], recipe: PICLRecipe, parts: int) -> None:
+@pytest.mark.parametrize("settings", RECIPES.values(), ids=RECIPES)
+def test_the_joint_loss_and_its_gradient(
+    tiny_llama: Path, toy_rows: list[Row], tmp_path: Path, settings: dict[str, Any], parts: int
+) -> None:
     """Whatever forward passes a step is cut into, padding and chunks included."""
+    recipe = PICLRecipe.model_validate(settings)
     encoded = _encode(tiny_llama, _rows(toy_rows))
     untrained, student, dense = _double(tiny_llama), _double(tiny_llama), _double(tiny_llama)
     frozen = frozen_rows(
         untrained, output_head(untrained), encoded, 0, torch.float32, frozen_pic=recipe.teacher == "frozen"
     )
-    generator = torch.Generator().manual_seed(5)
-    with torch.no_grad():  # the student has moved on from the untrained model
-        for ours, theirs in zip(student.parameters(), dense.parameters(), strict=True):
-            step = 0.01 * torch.randn(ours.shape, generator=generator, dtype=torch.float64)
-            ours += step
-            theirs += step
-    expected = _written_out(dense, untrained, encoded, recipe)
-    expected.backward()
     passes = PassDataset([list(range(len(encoded)))], parts, encoded, frozen, recipe, pad_id=0)
     assert len(passes) == parts
-    loss = _ours(student, output_head(student), output_head(untrained), passes)
+    trainer = _trainer(student, untrained, passes, tmp_path)
+    _move(student)
+    trainer.after_step()
+    averaged = _double(tiny_llama)
+    with torch.no_grad():
+        for mean, moved in zip(averaged.parameters(), _move(dense).parameters(), strict=True):
+            mean.mul_(recipe.ema_decay).add_(moved, alpha=1 - recipe.ema_decay)
+    expected = _written_out(dense, untrained, averaged, encoded, recipe)
+    expected.backward()
+    loss = torch.stack([trainer.compute_loss(student, passes[i]) for i in range(parts)]).sum()
     loss.backward()
     # The reference log-probabilities travel in float32.
     assert loss.item() == pytest.approx(expected.item(), rel=1e-5)
@@ -130,11 +160,91 @@ def test_the_joint_loss_and_its_gradient(tiny_llama: Path, toy_rows: list[Row], 
             torch.testing.assert_close(ours.grad, theirs.grad, rtol=1e-4, atol=1e-6)
 
 
-def test_no_dropout_and_no_gradient_in_the_teacher(tiny_llama: Path, toy_rows: list[Row]) -> None:
+def _with_dropout(path: Path) -> Any:
     torch.manual_seed(0)
-    base = AutoModelForCausalLM.from_pretrained(tiny_llama)
+    base = AutoModelForCausalLM.from_pretrained(path)
     config = LoraConfig(r=4, lora_dropout=0.5, target_modules=["q_proj", "v_proj"], init_lora_weights=False)
-    model = get_peft_model(base, config)
+    return get_peft_model(base, config).train()
+
+
+@pytest.mark.parametrize("teacher", ["live", "ema"])
+def test_the_teacher_sees_the_right_rows_without_persona_and_without_dropout(
+    tiny_llama: Path, toy_rows: list[Row], tmp_path: Path, teacher: str
+) -> None:
+    """Each position's state is that of its own row's persona-free context, run alone with the weights that teach."""
+    encoded = _encode(tiny_llama, _rows(toy_rows))
+    model = _with_dropout(tiny_llama)
+    recipe = PICLRecipe.model_validate({"teacher": teacher, "ema_decay": 0.5})
+    frozen = frozen_rows(model, output_head(model), encoded, 0, torch.float32, frozen_pic=False)
+    passes = PassDataset([list(range(len(encoded)))], 1, encoded, frozen, recipe, pad_id=0)
+    trainer = _trainer(model, model, passes, tmp_path)
+    before = copy.deepcopy(model)
+    _move(model)
+    trainer.after_step()
+    teaching = copy.deepcopy(model).eval()
+    if teacher == "ema":
+        with torch.no_grad():
+            for new, old in zip(teaching.parameters(), before.parameters(), strict=True):
+                new.copy_((new + old) / 2)
+    own = [p.detach().clone() for p in model.parameters()]
+    batch = passes[0]
+    student = final_hidden(model, base_of(model), batch["input_ids"], batch["attention_mask"], batch["positions"])
+    [(found, form), (kept, exact)] = trainer._teachers(batch)
+    assert (form, exact) == (KL, KL)
+    assert not found.hidden.requires_grad
+    expected = []
+    for row in (row for row in encoded if row.plain is not None):
+        sequence = row.plain
+        tokens = torch.tensor([sequence.prompt + sequence.response])
+        where = torch.arange(len(sequence.prompt) - 1, tokens.shape[1] - 1)
+        with torch.no_grad():
+            expected.append(final_hidden(teaching, base_of(teaching), tokens, torch.ones_like(tokens), where))
+    assert len(expected) == 2
+    torch.testing.assert_close(found.hidden, torch.cat(expected), rtol=1e-4, atol=1e-5)
+    # The rows to preserve get the untrained model's states, in their own order.
+    assert torch.equal(
+        kept.hidden,
+        torch.cat(
+            [
+                f.hidden
+                for f, r in zip(frozen, encoded, strict=True)
+                if r.row.kind == "preserve" and f.hidden is not None
+            ]
+        ),
+    )
+    # And the student is as it was: its weights, its dropout, and the graph made before the teacher's pass.
+    assert all(torch.equal(a, b) for a, b in zip(own, model.parameters(), strict=True))
+    assert all(module.training for module in model.modules())
+    student.sum().backward()
+
+
+def test_the_symmetric_teacher_is_the_student_in_its_own_mode(
+    tiny_llama: Path, toy_rows: list[Row], tmp_path: Path
+) -> None:
+    """Dropout is at work in its persona-free pass too: the same loss twice differs, in evaluation mode it does not."""
+    encoded = _encode(tiny_llama, [row for row in toy_rows if row.kind == "preference"][:2])
+    model = _with_dropout(tiny_llama)
+    recipe = PICLRecipe.model_validate({"variant": "symmetric-kl", "dpo_weight": 0.0})
+    frozen = frozen_rows(model, output_head(model), encoded, 0, torch.float32, frozen_pic=False)
+    passes = PassDataset([[0, 1]], 1, encoded, frozen, recipe, pad_id=0)
+    trainer = _trainer(model, model, passes, tmp_path)
+    assert trainer._teachers(passes[0]) == []
+    batch = passes[0]
+
+    def states() -> Tensor:
+        return final_hidden(model, base_of(model), batch["input_ids"], batch["attention_mask"], batch["positions"])
+
+    scored = len(batch["targets"])
+    plain, again = states()[scored:], states()[scored:]
+    assert plain.requires_grad
+    assert not torch.equal(plain, again)
+    model.eval()
+    assert torch.equal(states()[scored:], states()[scored:])
+
+
+def test_no_dropout_and_no_gradient_in_the_teacher(tiny_llama: Path, toy_rows: list[Row]) -> None:
+    model = _with_dropout(tiny_llama)
+    base = base_of(model)
     [row] = _encode(tiny_llama, [r for r in toy_rows if r.kind == "preference"][:1])
     tokens = torch.tensor([row.chosen.prompt + row.chosen.response])
     where = torch.arange(tokens.shape[1])

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from typing import Any, TypeVar
 
 import torch
+from torch import Tensor
 
-from personaproof.harden.collate import EncodedRow, pack
+from personaproof.harden.collate import EncodedRow, Packed, TokenSequence, pack
 from personaproof.harden.frozen import FrozenRow
 from personaproof.harden.recipe import PICLRecipe
 from personaproof.harden.rows import Row
@@ -23,6 +24,14 @@ def is_taught(row: Row, recipe: PICLRecipe) -> bool:
     if row.kind == "preserve":
         return recipe.preserve_weight > 0
     return row.kind == "preference" and row.persona is not None and recipe.pic_weight > 0
+
+
+def taught_tokens(row: EncodedRow, recipe: PICLRecipe) -> int:
+    """Tokens of the chosen response, from its first, on which a teacher is imitated."""
+    length = len(row.chosen.response) if is_taught(row.row, recipe) else 0
+    if row.row.kind == "preserve" or recipe.pic_positions == "all":
+        return length
+    return min(length, recipe.decision_tokens)
 
 
 def has_weight(row: Row, recipe: PICLRecipe) -> bool:
@@ -62,48 +71,66 @@ def collate(
 ) -> dict[str, Any]:
     """Tensors of one forward pass (at least one row).
 
-    Rows are put in order: taught by the live teacher, taught by the frozen one, then the rest, so that the teachers'
-    positions, one after the other, are the first of the student's. The student's sequences are the chosen responses
-    of all R rows and then the rejected responses of the P rows that have one.
+    Rows are put in order: taught by PIC, taught by preservation, then the rest. The student's sequences are the chosen
+    responses of all R rows, then the rejected responses of the P rows that have one, and then, where the divergence is
+    symmetric, the chosen responses of PIC's rows in their persona-free contexts.
 
-    input_ids, attention_mask, positions, targets, owner: the student's `Packed`. live_*: the same for the live
-    teacher's persona-free contexts, where there are any. frozen_hidden (F, width): the frozen teacher's states.
-    pairs (P,): rows of the rejected responses. reference (P, 2): log-probabilities
-    of chosen and rejected under the untrained model. coefficients (R, 3): of DPO, NLL and KL. rows: the rows.
+    input_ids, attention_mask, positions: the student's `Packed`. targets, owner (N,): its too, but without the
+    persona-free ones, whose positions are the last. PIC's positions are the first of all, preservation's the next.
+    plain_*: the `Packed` of PIC's persona-free contexts, where a teacher is to be run on them apart. frozen_pic,
+    frozen_preserve (positions, width): the untrained model's states, where it is the teacher.
+    pairs (P,): rows of the rejected responses. reference (P, 2): log-probabilities of chosen and rejected under the
+    untrained model. coefficients (R, 3): of DPO, NLL and KL. rows: the rows.
     """
-    live = recipe.teacher == "live"
 
     def place(item: tuple[EncodedRow, FrozenRow]) -> int:
         row = item[0].row
-        if not is_taught(row, recipe):
-            return 2
-        return 0 if live and row.kind == "preference" else 1
+        return 2 if not is_taught(row, recipe) else 1 if row.kind == "preserve" else 0
 
     ordered = sorted(zip(encoded, frozen, strict=True), key=place)
     places = [place(item) for item in ordered]
     rows = [row for row, _ in ordered]
+    taught = [taught_tokens(row, recipe) for row in rows]
     # Without DPO nothing looks at the rejected responses, and their forward pass is saved.
     pairs = [i for i, row in enumerate(rows) if row.rejected is not None and recipe.dpo_weight > 0]
-    student = pack([row.chosen for row in rows] + [r for i in pairs if (r := rows[i].rejected) is not None], pad_id)
+    plain = [
+        TokenSequence(context.prompt, context.response[:n])
+        for row, p, n in zip(rows, places, taught, strict=True)
+        if p == 0 and (context := _present(row.plain, row))
+    ]
+    own = [row.chosen for row in rows] + [r for i in pairs if (r := rows[i].rejected) is not None]
+    symmetric = recipe.divergence == "symmetric"
+    student = pack(own + plain if symmetric else own, pad_id)
+    order = _taught_first(student, taught + [0] * len(pairs) + ([0] * len(plain) if symmetric else []))
+    scored = sum(len(sequence.response) for sequence in own)
     batch: dict[str, Any] = {
         "input_ids": student.input_ids,
         "attention_mask": student.attention_mask,
-        "positions": student.positions,
-        "targets": student.targets,
-        "owner": student.owner,
+        "positions": student.positions[order],
+        "targets": student.targets[order][:scored],
+        "owner": student.owner[order][:scored],
         "pairs": torch.tensor(pairs, dtype=torch.long),
         "reference": torch.tensor([[ordered[i][1].chosen, ordered[i][1].rejected] for i in pairs]).reshape(-1, 2),
         "coefficients": torch.tensor([coefficients(row.row, denominators, recipe) for row in rows]),
         "rows": [row.row for row in rows],
     }
-    if plain := [_present(row.plain, row) for row, p in zip(rows, places, strict=True) if p == 0]:
+    if plain and not symmetric and recipe.teacher != "frozen":
         teacher = pack(plain, pad_id)
-        batch["live_input_ids"] = teacher.input_ids
-        batch["live_attention_mask"] = teacher.attention_mask
-        batch["live_positions"] = teacher.positions
-    if hidden := [_present(f.hidden, row) for (row, f), p in zip(ordered, places, strict=True) if p == 1]:
-        batch["frozen_hidden"] = torch.cat(hidden)
+        batch["plain_input_ids"] = teacher.input_ids
+        batch["plain_attention_mask"] = teacher.attention_mask
+        batch["plain_positions"] = teacher.positions
+    for name, where in (("frozen_pic", 0), ("frozen_preserve", 1)):
+        if where in places and (where == 1 or recipe.teacher == "frozen"):
+            items = [(f, row, n) for (row, f), p, n in zip(ordered, places, taught, strict=True) if p == where]
+            batch[name] = torch.cat([_present(f.hidden, row)[:n] for f, row, n in items])
     return batch
+
+
+def _taught_first(packed: Packed, taught: Sequence[int]) -> Tensor:
+    """The order of a `Packed`'s positions that puts the first `taught[s]` of each sequence s before all the others."""
+    lengths = torch.bincount(packed.owner, minlength=len(taught))
+    rank = torch.arange(len(packed.owner)) - (lengths.cumsum(0) - lengths)[packed.owner]
+    return torch.argsort((rank >= torch.tensor(taught)[packed.owner]).long(), stable=True)
 
 
 def _present(value: T | None, row: EncodedRow) -> T:

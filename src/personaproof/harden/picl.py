@@ -1,25 +1,30 @@
-"""PICL on the transformers Trainer: one forward pass of the student, one of the live teacher, one joint loss."""
+"""PICL on the transformers Trainer: one forward pass of the student, one of the teacher, one joint loss."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
 from accelerate.utils import gather_object
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.utils.data import Dataset, SequentialSampler
 from transformers import Trainer, TrainerCallback
 
-from personaproof.core import ModelError
+from personaproof.core import ModelError, RecipeError
+from personaproof.harden.adaptive import AdaptiveWeight
 from personaproof.harden.batch import collate, totals
 from personaproof.harden.collate import EncodedRow
+from personaproof.harden.divergence import KL, Divergence
+from personaproof.harden.ema import WeightAverage
 from personaproof.harden.forward import base_of, final_hidden, without_dropout
 from personaproof.harden.frozen import FrozenRow
+from personaproof.harden.head import OutputHead, Teacher
 from personaproof.harden.losses import (
-    OutputHead,
-    Teacher,
     dpo_loss,
     sequence_mean,
     sequence_nll,
@@ -37,6 +42,11 @@ LABELS = {
     "preserve": ("", "preserve_nll", "preserve_kl"),
 }
 """What the training curve calls the DPO, NLL and KL terms of each kind of row."""
+MOVING = "moving.safetensors"
+"""In a checkpoint: what moves along with the weights and is neither the model's nor the optimiser's."""
+
+Taught = tuple[Teacher, Divergence]
+"""A teacher and how far its student is from it."""
 
 
 @dataclass(frozen=True)
@@ -55,16 +65,16 @@ class RowTerms:
 
 
 def row_terms(
-    batch: Mapping[str, Any], hidden: Tensor, head: OutputHead, teachers: Sequence[Teacher], beta: float
+    batch: Mapping[str, Any], hidden: Tensor, head: OutputHead, teachers: Sequence[Taught], beta: float
 ) -> RowTerms:
     """Terms of the rows of a collated `batch`, from the student's final hidden states (N, width) at its positions and
     the teachers' at the first of them, in order."""
     owner, targets, rows = batch["owner"], batch["targets"], len(batch["rows"])
-    sequences = int(batch["input_ids"].shape[0])
+    sequences = rows + len(batch["pairs"])
     logprobs, divergences, start = [], [], 0
-    for teacher in teachers:
+    for teacher, form in teachers:
         part = slice(start, start + len(teacher.hidden))
-        logprob, divergence = token_logprobs_and_kl(hidden[part], head, targets[part], teacher)
+        logprob, divergence = token_logprobs_and_kl(hidden[part], head, targets[part], teacher, form)
         logprobs.append(logprob)
         divergences.append(divergence)
         start = part.stop
@@ -121,9 +131,16 @@ class PICLTrainer(Trainer):  # type: ignore[misc]
     ) -> None:
         super().__init__(data_collator=_only_pass, **arguments)
         self.recipe, self.head, self.frozen_head, self.dtype = recipe, head, frozen_head, dtype
+        self.divergence = Divergence(recipe.divergence == "symmetric", recipe.kl_top_k)
         self.rows_in_step: list[Row] = []
         self._terms: dict[str, list[float]] = {}
-        self.add_callback(_FiniteGradients(self))
+        self.average = None
+        if recipe.teacher == "ema" and recipe.pic_weight > 0:
+            if self.is_fsdp_enabled or self.is_deepspeed_enabled:
+                raise RecipeError("teacher=ema needs whole weights on every process; use live or frozen when sharding.")
+            self.average = WeightAverage(self.model, recipe.ema_decay)
+        self.preservation = None if recipe.preserve_target is None else AdaptiveWeight(recipe.preserve_target)
+        self.add_callback(_Steps(self))
 
     def _get_train_sampler(self, train_dataset: Any = None) -> SequentialSampler:
         return SequentialSampler(self.train_dataset if train_dataset is None else train_dataset)
@@ -132,10 +149,16 @@ class PICLTrainer(Trainer):  # type: ignore[misc]
         self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Tensor:
         """This pass' share of the step's joint loss. Raises ModelError naming the rows whose loss is not finite."""
-        base = base_of(self.model)
-        hidden = final_hidden(model, base, inputs["input_ids"], inputs["attention_mask"], inputs["positions"])
-        terms = row_terms(inputs, hidden, self.head, self._teachers(inputs, base), self.recipe.beta)
-        losses = terms.weighted(inputs["coefficients"])
+        teachers = self._teachers(inputs)
+        states = final_hidden(
+            model, base_of(self.model), inputs["input_ids"], inputs["attention_mask"], inputs["positions"]
+        )
+        scored = len(inputs["targets"])
+        hidden, plain = states[:scored], states[scored:]
+        if len(plain):  # the persona-free half of a symmetric divergence, from the student's own pass
+            teachers.insert(0, (Teacher(plain, self.head), self.divergence))
+        terms = row_terms(inputs, hidden, self.head, teachers, self.recipe.beta)
+        losses = terms.weighted(self._coefficients(inputs))
         self.rows_in_step += inputs["rows"]
         self._check(losses, inputs["rows"])
         self._note(terms, inputs)
@@ -152,21 +175,66 @@ class PICLTrainer(Trainer):  # type: ignore[misc]
                 for name, values in terms.items():
                     gathered.setdefault(name, []).extend(values)
             logs = {**logs, **{name: sum(values) / len(values) for name, values in sorted(gathered.items())}}
+            if self.preservation is not None:
+                logs["preserve_weight"] = self.preservation.factor * self.recipe.preserve_weight
             self._terms = {}
             self.rows_in_step = []
         super().log(logs, start_time)
 
-    def _teachers(self, inputs: Any, base: Any) -> list[Teacher]:
-        teachers = []
-        if "live_input_ids" in inputs:
-            with without_dropout(self.model, self.dtype):
+    def after_step(self) -> None:
+        """Move along what follows the weights, once the optimiser has changed them."""
+        if self.average is not None:
+            self.average.update()
+        if self.preservation is not None:
+            parts: list[list[float]] = gather_object([self._terms.get("preserve_kl", [])])
+            if values := [value for part in parts for value in part]:
+                self.preservation.update(sum(values) / len(values))
+
+    def _teachers(self, inputs: Any) -> list[Taught]:
+        """The teachers that are no part of the student's own pass, in the order of the positions they teach."""
+        teachers: list[Taught] = []
+        if "plain_input_ids" in inputs:
+            averaged = nullcontext() if self.average is None else self.average.in_place()
+            with averaged, without_dropout(self.model, self.dtype):
                 hidden = final_hidden(
-                    self.model, base, inputs["live_input_ids"], inputs["live_attention_mask"], inputs["live_positions"]
+                    self.model,
+                    base_of(self.model),
+                    inputs["plain_input_ids"],
+                    inputs["plain_attention_mask"],
+                    inputs["plain_positions"],
                 )
-            teachers.append(Teacher(hidden, self.head))
-        if "frozen_hidden" in inputs:
-            teachers.append(Teacher(inputs["frozen_hidden"], self.frozen_head))
+            head = self.head if self.average is None else self.average.head(self.head)
+            teachers.append((Teacher(hidden, head), self.divergence))
+        if "frozen_pic" in inputs:
+            teachers.append((Teacher(inputs["frozen_pic"], self.frozen_head), self.divergence))
+        if "frozen_preserve" in inputs:
+            teachers.append((Teacher(inputs["frozen_preserve"], self.frozen_head), KL))
         return teachers
+
+    def _coefficients(self, inputs: Any) -> Tensor:
+        coefficients: Tensor = inputs["coefficients"]
+        if self.preservation is None:
+            return coefficients
+        factors = [self.preservation.factor if row.kind == "preserve" else 1.0 for row in inputs["rows"]]
+        return coefficients * coefficients.new_tensor(factors)[:, None]
+
+    def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
+        super()._save_optimizer_and_scheduler(output_dir)
+        state = {f"average.{name}": value for name, value in (self.average.values if self.average else {}).items()}
+        if self.preservation is not None:
+            state["preservation"] = torch.tensor(self.preservation.factor, dtype=torch.float64)
+        if state and self.args.should_save:
+            save_file(state, Path(output_dir) / MOVING)
+
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        super()._load_optimizer_and_scheduler(checkpoint)
+        if checkpoint is None or (self.average is None and self.preservation is None):
+            return
+        state = load_file(Path(checkpoint) / MOVING)
+        if self.preservation is not None:
+            self.preservation.factor = state.pop("preservation").item()
+        if self.average is not None:
+            self.average.load({name.removeprefix("average."): value for name, value in state.items()})
 
     def _check(self, losses: Tensor, rows: Sequence[Row]) -> None:
         finite = torch.isfinite(losses.detach()).tolist()
@@ -187,8 +255,9 @@ class PICLTrainer(Trainer):  # type: ignore[misc]
                     self._terms.setdefault(name, []).append(value)
 
 
-class _FiniteGradients(TrainerCallback):  # type: ignore[misc]
-    """Stops before a gradient that is not finite reaches the weights, naming the rows of the step."""
+class _Steps(TrainerCallback):  # type: ignore[misc]
+    """Stops before a gradient that is not finite reaches the weights, naming the rows of the step; afterwards tells the
+    trainer that they have changed."""
 
     def __init__(self, trainer: PICLTrainer) -> None:
         self.trainer = trainer
@@ -201,6 +270,9 @@ class _FiniteGradients(TrainerCallback):  # type: ignore[misc]
                 f"step {state.global_step + 1}: the gradient is not finite (rows of the step begin with {rows}); "
                 "lower learning_rate or train with dtype=float32."
             )
+
+    def on_optimizer_step(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self.trainer.after_step()
 
 
 def _only_pass(passes: list[dict[str, Any]]) -> dict[str, Any]:
