@@ -78,6 +78,7 @@ def harden(
     from personaproof.cli._narrator import ConsoleNarrator
     from personaproof.core import ModelError, RecipeError, load_recipe
     from personaproof.harden import LoopSplits, Stages, loop_recipe
+    from personaproof.report import run_report, write_report
     from personaproof.store import RunDirectory
 
     if model.startswith("openai:"):
@@ -134,7 +135,9 @@ def harden(
                     arms.setdefault(name, []).append(arm)
         summary = HardenBench(settings, chosen, arms).summary()
         run.write_summary(summary)
+        write_report(run_report(run), run.report_path)
     console.print(_table(summary))
+    console.print(f"Report: {run.report_path}", highlight=False, soft_wrap=True)
     console.print(f"Summary: {run.summary_path}", highlight=False, soft_wrap=True)
 
 

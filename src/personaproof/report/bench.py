@@ -19,7 +19,7 @@ def search_bench_sections(summary: Summary) -> tuple[Section, ...]:
     try:
         return (_costs(summary), _equal_calls(summary), _equal_asr(summary))
     except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
-        raise _not_of_the_form(error) from error
+        raise not_of_the_form(error) from error
 
 
 def search_bench_headline(summary: Summary) -> Headline:
@@ -30,11 +30,11 @@ def search_bench_headline(summary: Summary) -> Headline:
         ours = next(name for name in summary["strategies"] if name != reference)
         points = [_sentence(summary, ours, level) for level in summary["levels"]]
     except (KeyError, TypeError, ValueError, AttributeError, StopIteration) as error:
-        raise _not_of_the_form(error) from error
+        raise not_of_the_form(error) from error
     return Headline(f"{ours} against {reference}, over {_seeds(summary['seeds'])}", "unknown", tuple(points))
 
 
-def _not_of_the_form(error: Exception) -> DataError:
+def not_of_the_form(error: Exception) -> DataError:
     return DataError(
         f"the summary of the bench is not of this version's form: {error!r}; run the same command again, which "
         "continues from its store."

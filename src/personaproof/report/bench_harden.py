@@ -8,7 +8,7 @@ from typing import Any
 from personaproof.report.bench import not_of_the_form, over_seeds
 from personaproof.report.data import Headline
 from personaproof.report.format import number
-from personaproof.report.labels import label_of
+from personaproof.report.labels import metric_label
 from personaproof.report.section import Entry, Number, Plot, Point, Section, Series, Table
 
 Summary = Mapping[str, Any]
@@ -53,9 +53,9 @@ def _sentence(summary: Summary, name: str) -> str:
         return "not measured" if value is None else number(value, percent=metric not in NOT_RATES)
 
     return (
-        f"{name}: attack success {shown('persona.asr')}, in a fresh search {shown('fresh_search.asr')}; benign refusals "
-        f"under personas {shown('benign_persona.rta')}, persona fidelity {shown('utility.fidelity')}, perplexity "
-        f"{shown('perplexity')}."
+        f"{name}: attack success {shown('persona.asr')}, in a fresh search {shown('fresh_search.asr')}; benign "
+        f"refusals under personas {shown('benign_persona.rta')}, persona fidelity {shown('utility.fidelity')}, "
+        f"perplexity {shown('perplexity')}."
     )
 
 
@@ -75,14 +75,14 @@ def _end(summary: Summary) -> Section:
             )
             for name in names
         ]
-        return Table(title, ("Variant", *(label_of(metric).name for metric in COLUMNS)), tuple(rows), caption)
+        return Table(title, ("Variant", *(metric_label(metric).label for metric in COLUMNS)), tuple(rows), caption)
 
     variants = tuple(summary["variants"])
     return Section(
         "bench-variants",
         "After training",
-        "All variants of a seed have the same searches, answers and evaluation, and as many steps; means over seeds with "
-        "95 % intervals. Personas and requests are those that neither search nor training saw.",
+        "All variants of a seed have the same searches, answers and evaluation, and as many steps; means over seeds "
+        "with 95 % intervals. Personas and requests are those that neither search nor training saw.",
         tables=(
             table(
                 "What each variant leaves",
@@ -120,14 +120,14 @@ def _frontier(summary: Summary) -> Section:
             series=tuple(series),
             x_percent=True,
             y_percent=True,
-            caption="From the untrained model on: each mark is a look, labelled with its step; thick lines are means over "
-            "seeds, thin ones single seeds. Better is lower, and nearer to where the line began.",
+            caption="From the untrained model on: each mark is a look, labelled with its step; thick lines are means "
+            "over seeds, thin ones single seeds. Better is lower, and nearer to where the line began.",
         )
 
     return Section(
         "bench-frontier",
         "Along training",
-        "Nearly every variant drives the attack success down; what it takes from the model on the way tells them apart.",
+        "Attack success is one side of it; what a variant takes from the model on the way is the other.",
         plots=(
             plot("Attack success against over-refusal in persona", "benign_persona.rta", "benign refusals in persona"),
             plot("Attack success against persona fidelity", "utility.fidelity", "persona fidelity"),

@@ -65,6 +65,9 @@ _LABELS: Mapping[str, MetricLabel] = {
     "utility.fidelity": MetricLabel(
         "Persona fidelity", "Benign answers under personas that keep the persona's manner, useful or not.", "higher"
     ),
+    "perplexity": MetricLabel(
+        "Perplexity", "Of the untrained model's own benign answers in persona; 1 is no surprise at all.", "lower"
+    ),
     "elite.asr": MetricLabel(
         "Elite personas", "Attack success of the search's best personas on fresh requests.", "lower"
     ),

@@ -7,6 +7,7 @@ from typing import Any
 
 from personaproof.core import Answer, Outcome, StoreError
 from personaproof.report.bench import search_bench_headline, search_bench_sections
+from personaproof.report.bench_harden import harden_bench_headline, harden_bench_sections
 from personaproof.report.build import (
     LineageRecord,
     build_lineage,
@@ -38,7 +39,10 @@ _TITLES = {
 
 _BENCHES: Mapping[
     str, tuple[Callable[[Mapping[str, Any]], Headline], Callable[[Mapping[str, Any]], tuple[Section, ...]]]
-] = {"bench search": (search_bench_headline, search_bench_sections)}
+] = {
+    "bench search": (search_bench_headline, search_bench_sections),
+    "bench harden": (harden_bench_headline, harden_bench_sections),
+}
 """By command: what says the outcome of a bench in words, and what shows it. A bench has no arms, searches or texts."""
 
 
