@@ -15,6 +15,7 @@ import torch
 from safetensors.torch import load_file
 
 from personaproof.harden import Row, harden, load_picl, write_rows
+from personaproof.harden.launch import launch_path
 
 COMMON = ("dtype=float32", "batch_rows=8", "learning_rate=0.02", "max_steps=6")
 
@@ -40,11 +41,37 @@ print(os.environ["RANK"], "saw", seen[:1], "of", result.steps)
 """
 
 
-def _launch(*arguments: str) -> subprocess.CompletedProcess[str]:
-    launcher = ("--multi_gpu", "--num_processes", "2", "--num_machines", "1", "--main_process_port", "0")
-    quiet = ("--mixed_precision", "no", "--dynamo_backend", "no")
+FSDP = """
+import os, sys
+import torch
+from pathlib import Path
+from accelerate import PartialState
+from accelerate.utils import DistributedType
+from torch.distributed.tensor import DTensor
+from transformers import TrainerCallback
+from personaproof.harden import harden, load_picl, read_rows
+
+# accelerate has FSDP for GPUs only; all that is its own after this choice runs on a CPU as well.
+torch.distributed.init_process_group("gloo")
+PartialState._prepare_backend = lambda *arguments: ("gloo", DistributedType.MULTI_GPU)
+PartialState.set_device = lambda self: setattr(self, "device", torch.device("cpu"))
+
+class Look(TrainerCallback):
+    def on_train_end(self, args, state, control, model=None, **kwargs):
+        whole = [name.split(".")[-2] for name, value in model.named_parameters() if not isinstance(value, DTensor)]
+        print(os.environ["RANK"], "whole:", *whole, flush=True)
+
+model, rows, out, *overrides = sys.argv[1:]
+harden(model, read_rows(Path(rows)), load_picl("picl", *overrides), Path(out), callbacks=[Look()])
+"""
+
+
+def _launch(*arguments: str, config: Path | None = None) -> subprocess.CompletedProcess[str]:
+    plain = ("--multi_gpu", "--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no")
+    kind = plain if config is None else ("--config_file", str(config))
+    launcher = (*kind, "--num_processes", "2", "--main_process_port", "0")
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
-    command = [sys.executable, "-m", "accelerate.commands.launch", *launcher, *quiet, *arguments]
+    command = [sys.executable, "-m", "accelerate.commands.launch", *launcher, *arguments]
     return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=280, check=False)
 
 
@@ -127,3 +154,19 @@ def test_processes_refuse_a_recipe_once(tiny_llama: Path, rows_file: Path, tmp_p
     assert launched.returncode != 0
     assert launched.stderr.count("mode=qlora needs a CUDA GPU") == 1
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.long
+def test_fsdp_trains_the_same_adapter(tiny_llama: Path, toy_rows: list[Row], rows_file: Path, tmp_path: Path) -> None:
+    """Layers split, the rest whole; two passes a step and process, some of them without a row that has a teacher."""
+    worker = tmp_path / "worker.py"
+    worker.write_text(FSDP)
+    settings = (*COMMON, "lora.dropout=0.0", "micro_batch_rows=2")
+    whole = harden(tiny_llama, toy_rows, load_picl("picl", *settings), tmp_path / "whole")
+    arguments = (str(worker), str(tiny_llama), str(rows_file), str(tmp_path / "split"), *settings)
+    launched = _launch(*arguments, config=launch_path("fsdp"))
+    assert launched.returncode == 0, launched.stderr
+    assert sorted(launched.stdout.splitlines()) == [f"{i} whole: embed_tokens norm lm_head" for i in range(2)]
+    for one, other in zip(whole.curve, _curve(tmp_path / "split"), strict=True):
+        assert [other[name] for name in one] == pytest.approx(list(one.values()), rel=1e-4, abs=1e-5)
+    _same_adapter(tmp_path / "whole", tmp_path / "split", atol=2e-4)
