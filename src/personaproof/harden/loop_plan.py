@@ -29,7 +29,7 @@ class LoopRecipe(Recipe):
     """Personas trained on: of the training search, ASR at least `training_threshold`, chosen to differ."""
     training_threshold: float = Field(0.6, ge=0, le=1)
     training_requests: int = Field(40, ge=1)
-    """Harmful and benign requests each that training rows are made from."""
+    """Harmful requests that training rows are made from; of the benign ones all are, but those of the validation."""
     benign_per_persona: int = Field(12, ge=1)
     validation: ValidationRecipe = ValidationRecipe()
     """On personas of families and on training requests that no row is made from."""

@@ -240,17 +240,22 @@ class Stages:
         return result, points
 
     def training_requests(self, requests: Mapping[str, Sequence[Request]]) -> list[Request]:
-        """Those that rows are made from."""
-        return list(requests["training"][: self.recipe.training_requests])
+        """Those that rows are made from: the first so many harmful ones, and all the benign ones but those of the
+        validation, since preservation carries over to what is like something preserved. Raises DataError where a list
+        is too short for both uses."""
+        given, kept_back = requests["training"], self.recipe.validation.requests
+        count = self.recipe.training_requests if given and given[0].harmful else len(given) - kept_back
+        if not 0 < count < len(given):
+            kind = "harmful" if given and given[0].harmful else "benign"
+            raise DataError(
+                f"{len(given)} {kind} requests fell to training, too few for rows and for watching the training; give "
+                "more, or lower training_requests or validation.requests."
+            )
+        return list(given[:count])
 
     def validation_requests(self, requests: Mapping[str, Sequence[Request]]) -> list[Request]:
-        """Training requests that no row is made from. Raises DataError where none is left."""
-        left = requests["training"][self.recipe.training_requests :]
-        if not left:
-            raise DataError(
-                f"all {len(requests['training'])} training requests would make rows, and none is left to watch the "
-                "training on; lower training_requests, or give more requests."
-            )
+        """Training requests that no row is made from, as many as the validation asks for at most."""
+        left = requests["training"][len(self.training_requests(requests)) :]
         return list(left[: self.recipe.validation.requests])
 
     def evaluation(self, requests: Mapping[str, Sequence[Request]]) -> list[Request]:
