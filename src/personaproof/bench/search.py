@@ -81,7 +81,8 @@ class Course:
     gap_at: dict[float, float] = field(default_factory=dict)
     """Search estimate minus confirmed ASR at that point."""
     at_budget: dict[int, tuple[float, float]] = field(default_factory=dict)
-    """Search estimate and confirmed ASR of the elites after the last generation within a budget."""
+    """Search estimate and confirmed ASR of the elites after the last generation within a budget; absent where no
+    generation with enough elites was within it."""
     calls: int = 0
     curve: list[tuple[int, float, float]] = field(default_factory=list)
     """(calls, estimate, confirmed) wherever it was confirmed."""
@@ -204,6 +205,7 @@ class _Run:
             f"{name}/{seed}/confirm"
         )
         self.before: SearchResult | None = None
+        self.closed: set[int] = set()
 
     def search(self, people: Sequence[Persona], requests: Sequence[Request]) -> Course:
         mutator = mutators.get(self.settings.mutator)(MutationContext(self.settings.min_words, self.settings.max_words))
@@ -234,19 +236,22 @@ class _Run:
                     texts = [found.persona.text for found in result.elites]
                     self.course.similarity_at[level] = self.similarity.mean_pairwise(texts) or 0.0
         self.before = result
-        left = [budget for budget in self.recipe.budgets if budget not in self.course.at_budget]
+        left = [budget for budget in self.recipe.budgets if budget not in self.closed]
         if not left and len(self.course.calls_to) == len(self.recipe.levels):
             raise _Enough
 
     def _close_budgets(self, result: SearchResult, *, done: bool = False) -> None:
-        """Compare at budgets that the last generation has passed: what counts is the state before it."""
+        """Compare at budgets that the last generation has passed: what counts is the state before it. Where that has
+        too few elites, or the first generation alone costs more, there is nothing to compare at this budget."""
         for budget in self.recipe.budgets:
             spent = done and result.calls <= budget
             passed = result.calls > budget or (spent and budget <= (self.settings.budget or 0))
             state = result if spent else self.before
-            if budget in self.course.at_budget or not passed or state is None:
+            if budget in self.closed or not passed:
                 continue
-            if len(state.elites) == self.settings.elites:
+            # Closed whether or not it could be compared: every later state has cost more than the budget.
+            self.closed.add(budget)
+            if state is not None and len(state.elites) == self.settings.elites:
                 self.course.at_budget[budget] = self._confirm(state)
 
     def _confirm(self, result: SearchResult) -> tuple[float, float]:
