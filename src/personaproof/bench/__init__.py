@@ -1,6 +1,7 @@
 """Side-by-side comparisons behind `personaproof bench`: every ratio comes from one run."""
 
 from personaproof.bench.harden import COLUMNS, Arm, HardenBench, HardenBenchRecipe, run_seed
+from personaproof.bench.loss import LossBench, LossBenchRecipe, run_loss_bench
 from personaproof.bench.ratios import geometric_ratio
 from personaproof.bench.scale import ScalePoint, measure_scale
 from personaproof.bench.search import SearchBench, SearchBenchRecipe, bench_recipe, run_search_bench
@@ -10,12 +11,15 @@ __all__ = [
     "Arm",
     "HardenBench",
     "HardenBenchRecipe",
+    "LossBench",
+    "LossBenchRecipe",
     "ScalePoint",
     "SearchBench",
     "SearchBenchRecipe",
     "bench_recipe",
     "geometric_ratio",
     "measure_scale",
+    "run_loss_bench",
     "run_search_bench",
     "run_seed",
 ]

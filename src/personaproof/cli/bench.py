@@ -11,6 +11,7 @@ from personaproof.cli._console import console, progress
 
 app = App(name="bench")
 app.command("personaproof.cli.bench_harden:harden", name="harden")
+app.command("personaproof.cli.bench_loss:loss", name="loss")
 
 
 @app.command
