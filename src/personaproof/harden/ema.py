@@ -13,8 +13,8 @@ from personaproof.harden.head import OutputHead
 
 
 class WeightAverage:
-    """average <- decay * average + (1 - decay) * weights, over the weights that require a gradient: an adapter's, or all of
-    a model under full fine-tuning. It begins as the weights of the moment (Tarvainen and Valpola 2017)."""
+    """average <- decay * average + (1 - decay) * weights, over the weights that require a gradient: an adapter's, or
+    all of a model under full fine-tuning. It begins as the weights of the moment (Tarvainen and Valpola 2017)."""
 
     def __init__(self, model: nn.Module, decay: float) -> None:
         self.decay = decay
