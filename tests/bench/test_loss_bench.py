@@ -70,11 +70,11 @@ def run(tmp_path: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 def test_memory_is_what_each_form_holds() -> None:
     """20,000 tokens in float32. Dense holds at least the log-probabilities of both responses of both rows; ours a chunk
-    of 209 positions at a time, in four buffers and the little beside them."""
+    of 209 positions at a time, in up to four buffers and the little beside them."""
     chunk = 209 * 20_000 * 4 / 2**20
     found = {form: measure(LossCase(form, 20_000, 2, 256, 32, "cpu", "float32", 0)).megabytes for form in FORMS}
     assert found["dense"] > 4 * 256 * 20_000 * 4 / 2**20
-    assert 3 * chunk < found["joint"] < 5 * chunk
+    assert 2 * chunk < found["joint"] < 5 * chunk
     assert found["dpo+teacher"] < 5 * chunk
 
 
