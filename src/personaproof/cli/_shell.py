@@ -40,7 +40,11 @@ _VERBS = {
 for _verb, _help in _VERBS.items():
     app.command(f"personaproof.cli.{_verb}:{_verb}", help=_help)
 app.command("personaproof.cli.organism:app", name="organism", help="The bundled model organism: path, card, build.")
-app.command("personaproof.cli.bench:app", name="bench", help="Comparisons, side by side in one run: search, harden, loss, scale.")
+app.command(
+    "personaproof.cli.bench:app",
+    name="bench",
+    help="Comparisons, side by side in one run: search, harden, loss, scale.",
+)
 app.command(
     "personaproof.cli.export:app",
     name="export",

@@ -10,7 +10,9 @@ from cyclopts import App, Parameter
 from personaproof.cli._console import console, progress
 
 app = App(name="bench")
-app.command("personaproof.cli.bench_harden:harden", name="harden", help="What each variant of the loss does, and costs.")
+app.command(
+    "personaproof.cli.bench_harden:harden", name="harden", help="What each variant of the loss does, and costs."
+)
 app.command("personaproof.cli.bench_loss:loss", name="loss")
 
 
