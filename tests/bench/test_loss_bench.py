@@ -74,7 +74,7 @@ def test_memory_is_what_each_form_holds() -> None:
     chunk = 209 * 20_000 * 4 / 2**20
     found = {form: measure(LossCase(form, 20_000, 2, 256, 32, "cpu", "float32", 0)).megabytes for form in FORMS}
     assert found["dense"] > 4 * 256 * 20_000 * 4 / 2**20
-    assert 2 * chunk < found["joint"] < 5 * chunk
+    assert chunk / 2 < found["joint"] < 5 * chunk
     assert found["dpo+teacher"] < 5 * chunk
 
 
