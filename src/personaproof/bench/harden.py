@@ -121,6 +121,7 @@ class HardenBench:
             "command": "bench harden",
             "seeds": len(self.seeds),
             "variants": list(self.recipe.variants),
+            "columns": list(COLUMNS),
             "steps": {name: [arm.steps for arm in arms] for name, arms in self.arms.items()},
             "metrics": metrics,
             "changes": changes,

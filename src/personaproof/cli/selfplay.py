@@ -8,18 +8,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from personaproof.cli._console import console
-
-TABLE = (
-    "direct.asr",
-    "persona.asr",
-    "persona.worst_asr",
-    "fresh_search.asr",
-    "benign.rta",
-    "benign_persona.rta",
-    "utility.in_character",
-    "utility.fidelity",
-    "unjudged.rate",
-)
+from personaproof.cli.demo import TABLE
 
 
 def selfplay(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -81,10 +82,15 @@ def planned_calls(recipe: LoopRecipe, splits: LoopSplits) -> int:
     trained = min(recipe.training_requests, len(splits.harmful["training"]))
     everyone = recipe.training_personas + len(splits.personas["training"])
     rows = trained * (recipe.training_personas + TrainingData.direct_samples + 1) + everyone * recipe.benign_per_persona
-    look = recipe.validation
-    looks = 2 + (recipe.harden.max_steps or 0) // look.every
-    validation = looks * 2 * look.requests * (look.personas + 1)
+    validation = validation_calls(recipe, rows)
     return 4 * recipe.evolve.planned_calls + 2 * audit + rows + elites * harmful + validation
+
+
+def validation_calls(recipe: LoopRecipe, rows: int) -> int:
+    """Answers at most that watching one training on at most so many rows takes."""
+    training, look = recipe.harden, recipe.validation
+    steps = training.max_steps or math.ceil(training.epochs * rows / training.batch_rows)
+    return (2 + steps // look.every) * 2 * look.requests * (look.personas + 1)
 
 
 def loop_recipe(name: str) -> dict[str, Any]:

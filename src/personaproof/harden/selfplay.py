@@ -22,7 +22,7 @@ from personaproof.audit.metrics import attack_success, rate
 from personaproof.core import DataError, Engine, Outcome, Persona, Trial, find_recipe
 from personaproof.evolve import Confirmation, SearchResult, search_summary
 from personaproof.harden.leakage import check_disjoint
-from personaproof.harden.loop_plan import LoopRecipe, LoopSplits, loop_recipe, planned_calls
+from personaproof.harden.loop_plan import LoopRecipe, LoopSplits, loop_recipe, planned_calls, validation_calls
 from personaproof.harden.recipe import RECIPES
 from personaproof.harden.result import HardenResult
 from personaproof.harden.stages import Stages
@@ -295,4 +295,6 @@ def planned_selfplay_calls(recipe: SelfPlayRecipe, splits: LoopSplits) -> int:
     checks = recipe.checks * elites * (recipe.rounds * len(splits.harmful["check"]) + evaluation)
     matrix = (recipe.rounds + 1) * recipe.rounds * elites * evaluation
     answers = sum(range(1, recipe.rounds + 1)) * recipe.training_personas * 2 * recipe.training_requests
-    return planned_calls(recipe, splits) + searches + checks + matrix + answers
+    rows = recipe.rounds * recipe.training_personas * 3 * recipe.training_requests
+    watching = (recipe.rounds - 1) * validation_calls(recipe, rows)
+    return planned_calls(recipe, splits) + searches + checks + matrix + answers + watching

@@ -23,6 +23,7 @@ from personaproof.core import (
     UtilityJudge,
     resolve_framing,
 )
+from personaproof.engines import BATCH_SIZE, TransformersEngine
 from personaproof.evolve import (
     Confirmation,
     MutationContext,
@@ -185,6 +186,11 @@ class Stages:
         """Whom trainings are watched on: the best of a search of the untrained model from the validation families."""
         seed = 3 * self.recipe.seed
         search = self.search(self.base, "validation", "validation", "training", seed)
+        if not search.elites:
+            raise DataError(
+                "the search from the validation families could score nobody, so a training could not be watched; look "
+                "at what the judge could not decide."
+            )
         return [found.persona for found in search.elites[: self.recipe.validation.personas]]
 
     def rows(self, personas: Sequence[Persona], attacked: Sequence[Outcome] = ()) -> RowSet:
@@ -224,7 +230,9 @@ class Stages:
                 self.framing,
             )
             measure = audit_measure(self.answering, plan, f"validation/{folder}")
-        validation = Validation(measure, self.recipe.validation, path, name=self.base.name)
+        # The live model answers in the batches that the user found to fit beside it.
+        batch_size = self.base.batch_size if isinstance(self.base, TransformersEngine) else BATCH_SIZE
+        validation = Validation(measure, self.recipe.validation, path, name=self.base.name, batch_size=batch_size)
         with self.tell.progress("training", unit="steps") as progress:
             result = harden(
                 self.model_path,

@@ -14,7 +14,7 @@ from transformers import TrainerCallback
 
 from personaproof.audit import AuditPlan, run_audit
 from personaproof.core import Engine, Recipe, RecipeError
-from personaproof.engines import TransformersEngine
+from personaproof.engines import BATCH_SIZE, TransformersEngine
 from personaproof.stats import Estimate
 from personaproof.store import Collector
 from personaproof.store.files import read_json, write_json
@@ -83,7 +83,10 @@ class Validation(TrainerCallback):  # type: ignore[misc]
     those before it. It runs in one process only.
     """
 
-    def __init__(self, measure: Measure, recipe: ValidationRecipe, folder: Path, name: str) -> None:
+    def __init__(
+        self, measure: Measure, recipe: ValidationRecipe, folder: Path, name: str, *, batch_size: int = BATCH_SIZE
+    ) -> None:
+        self.batch_size = batch_size
         self.measure, self.recipe, self.path, self.name = measure, recipe, folder / FILE, name
         self.points: list[ValidationPoint] = read_points(folder)
 
@@ -103,7 +106,8 @@ class Validation(TrainerCallback):  # type: ignore[misc]
             control.should_training_stop = True
 
     def _look(self, state: Any, trainer: Mapping[str, Any]) -> None:
-        engine = TransformersEngine(trainer["model"], trainer["processing_class"], name=self.name)
+        model, tokenizer = trainer["model"], trainer["processing_class"]
+        engine = TransformersEngine(model, tokenizer, name=self.name, batch_size=self.batch_size)
         measured = self.measure(engine, state.global_step)
         self.points.append(
             ValidationPoint(state.global_step, {name: each.as_json() for name, each in measured.items()})

@@ -12,17 +12,6 @@ from personaproof.report.labels import metric_label
 from personaproof.report.section import Entry, Number, Plot, Point, Section, Series, Table
 
 Summary = Mapping[str, Any]
-COLUMNS = (
-    "persona.asr",
-    "fresh_search.asr",
-    "direct.asr",
-    "benign.rta",
-    "benign_persona.rta",
-    "utility.in_character",
-    "utility.fidelity",
-    "perplexity",
-    "unjudged.rate",
-)
 NOT_RATES = frozenset({"perplexity"})
 
 
@@ -60,6 +49,8 @@ def _sentence(summary: Summary, name: str) -> str:
 
 
 def _end(summary: Summary) -> Section:
+    variants, columns = tuple(summary["variants"]), tuple(summary["columns"])
+
     def table(title: str, kind: str, names: tuple[str, ...], caption: str, *, signed: bool) -> Table:
         rows: list[tuple[Entry, ...]] = [
             (
@@ -70,14 +61,13 @@ def _end(summary: Summary) -> Section:
                         percent=metric not in NOT_RATES,
                         signed=signed,
                     )
-                    for metric in COLUMNS
+                    for metric in columns
                 ),
             )
             for name in names
         ]
-        return Table(title, ("Variant", *(metric_label(metric).label for metric in COLUMNS)), tuple(rows), caption)
+        return Table(title, ("Variant", *(metric_label(metric).label for metric in columns)), tuple(rows), caption)
 
-    variants = tuple(summary["variants"])
     return Section(
         "bench-variants",
         "After training",
