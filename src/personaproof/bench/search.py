@@ -59,9 +59,9 @@ class SearchBenchRecipe(Recipe):
     def _has_reference(self) -> SearchBenchRecipe:
         if self.reference not in self.strategies or len(self.strategies) < 2:
             raise ValueError(f"the ratios need the reference {self.reference!r} and another one among the strategies")
-        same = {(each.elites, each.seeds, each.requests, each.framing) for each in self.strategies.values()}
+        same = {(each.elites, each.seeds, each.framing) for each in self.strategies.values()}
         if len(same) > 1:
-            raise ValueError("elites, seeds, requests and framing must be the same for all strategies")
+            raise ValueError("elites, seeds and framing must be the same for all strategies")
         return self
 
 
