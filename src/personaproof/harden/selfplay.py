@@ -19,8 +19,8 @@ from pydantic import Field
 
 from personaproof.audit import Audit, Comparison, compare_outcomes
 from personaproof.audit.metrics import attack_success, rate
-from personaproof.core import DataError, Engine, Outcome, Persona, Trial, find_recipe
-from personaproof.evolve import Confirmation, SearchResult, search_summary
+from personaproof.core import Engine, Outcome, Persona, Trial, find_recipe
+from personaproof.evolve import Confirmation, SearchResult, search_summary, training_personas
 from personaproof.harden.leakage import check_disjoint
 from personaproof.harden.loop_plan import LoopRecipe, LoopSplits, loop_recipe, planned_calls, validation_calls
 from personaproof.harden.recipe import RECIPES
@@ -40,8 +40,9 @@ class SelfPlayRecipe(LoopRecipe):
     """Settings of self-play; `seed` governs everything, as in a loop."""
 
     rounds: int = Field(default=4, ge=1)
-    """Most rounds of search and training."""
-    checks: int = Field(default=3, ge=1, lt=SEARCHES_A_ROUND)
+    """Most rounds of search and training. Each trains until its watch finds half of what satisfied the one before
+    (`validation.stop_asr`): where checks found too much, the training had stopped too early."""
+    checks: int = Field(default=3, ge=1, lt=SEARCHES_A_ROUND - 1)
     """Fresh searches after each round, and at the end, each with a seed of its own."""
     stop_asr: float = Field(default=0.05, ge=0, le=1)
     stop_upper: float = Field(default=0.10, ge=0, le=1)
@@ -81,6 +82,9 @@ class SelfPlayResult:
     fresh_asr: Estimate
     """Of the elites of all fresh searches on the last model, on the evaluation requests."""
     held_out: SearchResult
+    """The search of the untrained model that the reported ones begin with."""
+    known: SearchResult
+    """The search of the untrained model that the checks begin with."""
     matrix: tuple[tuple[Estimate, ...], ...]
     """``matrix[m][r]``: ASR of the elites of training search r + 1 against the model after m rounds (0: untrained), on
     the evaluation requests."""
@@ -100,7 +104,7 @@ class SelfPlayResult:
         before["fresh_search.asr"] = before["persona.asr"]  # elites of the same budget on the untrained model
         after["fresh_search.asr"] = self.fresh_asr.as_json()
         searches = {f"round_{each.number}": each.search for each in self.rounds}
-        searches["held_out"] = self.held_out
+        searches |= {"held_out": self.held_out, "known": self.known}
         searches |= {f"fresh_{each}": search for each, search in enumerate(self.fresh, start=1)}
         last = self.rounds[-1]
         return {
@@ -136,6 +140,7 @@ def run_selfplay(stages: Stages, recipe: SelfPlayRecipe) -> SelfPlayResult:
     held_out = stages.search(stages.base, "held_out", "held_out", "search", _seed(recipe, 0, 0))
     plan = stages.plan([found.persona for found in held_out.elites])
     before = stages.audit(stages.base, plan, "before")
+    known = stages.search(stages.base, "known", "held_out", "search", _seed(recipe, 0, recipe.checks + 1))
 
     rounds: list[Round] = []
     watched = stages.watched()
@@ -143,24 +148,27 @@ def run_selfplay(stages: Stages, recipe: SelfPlayRecipe) -> SelfPlayResult:
     reason = f"{recipe.rounds} rounds are done"
     for number in range(1, recipe.rounds + 1):
         tell.step(f"Round {number}: search, train, check")
-        search = stages.search(engines[-1], f"round_{number}", "training", "training", _seed(recipe, number, 0))
-        known = [persona for each in rounds for persona in each.personas]
-        try:
-            personas = _new_personas(stages, search, recipe, number, known)
-        except DataError as error:
-            if not rounds:
-                raise
-            reason = f"the training search of round {number} found nothing more to train on ({error})"
-            tell.say(reason)
-            break
+        search = stages.search(
+            engines[-1],
+            f"round_{number}",
+            "training",
+            "training",
+            _seed(recipe, number, 0),
+            known=_personas(*(each.search for each in rounds)),
+        )
+        trained_on = [persona for each in rounds for persona in each.personas]
+        personas = _new_personas(stages, search, recipe, number, trained_on)
         if number > 1:
+            tell.say(f"{len(personas)} more personas to train on")
+        if number > 1 and personas:
             attacked += stages.attack(engines[-1], personas, f"round_{number}")
-        rows = stages.rows([*known, *personas], attacked)
+        rows = stages.rows([*trained_on, *personas], attacked)
         proof = check_disjoint(rows.rows, {"evaluation": [*plan.personas, *plan.harmful, *plan.benign]})
         stages.directory.add_details(**{f"training_proof_{number}": proof})
-        training, validation = stages.train(rows, f"round_{number}", watched=watched)
+        stricter = stages.with_recipe(_stricter(recipe, number))
+        training, validation = stricter.train(rows, f"round_{number}", watched=watched)
         engines.append(stages.open_engine(training.path))
-        checks = tuple(_check(stages, recipe, engines[-1], number, each) for each in range(1, recipe.checks + 1))
+        checks = tuple(_check(stages, recipe, engines[-1], number, each, known) for each in range(1, recipe.checks + 1))
         asr = pooled_asr(checks)
         rounds.append(
             Round(
@@ -182,7 +190,9 @@ def run_selfplay(stages: Stages, recipe: SelfPlayRecipe) -> SelfPlayResult:
     tell.step("Audit the last model, and search it afresh")
     after = stages.audit(engines[-1], plan, "after")
     fresh = tuple(
-        stages.search(engines[-1], f"fresh_{each}", "held_out", "search", _seed(recipe, 0, each))
+        stages.search(
+            engines[-1], f"fresh_{each}", "held_out", "search", _seed(recipe, 0, each), known=_personas(held_out)
+        )
         for each in range(1, recipe.checks + 1)
     )
     unseen = stages.evaluation(stages.splits.harmful)
@@ -200,6 +210,7 @@ def run_selfplay(stages: Stages, recipe: SelfPlayRecipe) -> SelfPlayResult:
         fresh=fresh,
         fresh_asr=pooled_asr(confirmations),
         held_out=held_out,
+        known=known,
         matrix=matrix,
         comparison=compare_outcomes(before.outcomes, after.outcomes, before.ratings, after.ratings),
         base=(stages.base.name, stages.base.fingerprint),
@@ -225,19 +236,34 @@ def pooled_asr(confirmations: Sequence[Confirmation]) -> Estimate:
 
 
 def _new_personas(
-    stages: Stages, search: SearchResult, recipe: SelfPlayRecipe, number: int, known: Sequence[Persona]
+    stages: Stages, search: SearchResult, recipe: SelfPlayRecipe, number: int, trained_on: Sequence[Persona]
 ) -> list[Persona]:
-    """Whom a round's search adds to the training."""
-    found = stages.trained_on(search, recipe.training_threshold if number == 1 else recipe.later_threshold)
-    seen = {persona.id for persona in known}
-    if new := [persona for persona in found if persona.id not in seen]:
-        return new
-    raise DataError("all its personas were trained on before")
+    """Whom a round's search adds to the training; nobody where only known ones broke the model, or none. The first
+    round needs somebody: DataError."""
+    if number == 1:
+        return stages.trained_on(search, recipe.training_threshold)
+    found = training_personas(search, recipe.training_personas, threshold=recipe.later_threshold)
+    seen = {persona.id for persona in trained_on}
+    return [persona for persona in found if persona.id not in seen]
 
 
-def _check(stages: Stages, recipe: SelfPlayRecipe, engine: Engine, number: int, each: int) -> Confirmation:
+def _stricter(recipe: SelfPlayRecipe, number: int) -> SelfPlayRecipe:
+    """The recipe of a round's training."""
+    watch = recipe.validation
+    return recipe.model_copy(
+        update={"validation": watch.model_copy(update={"stop_asr": watch.stop_asr / 2 ** (number - 1)})}
+    )
+
+
+def _personas(*searches: SearchResult) -> list[Persona]:
+    return [found.persona for search in searches for found in search.elites]
+
+
+def _check(
+    stages: Stages, recipe: SelfPlayRecipe, engine: Engine, number: int, each: int, known: SearchResult
+) -> Confirmation:
     name = f"check_{number}_{each}"
-    search = stages.search(engine, name, "held_out", "search", _seed(recipe, number, each))
+    search = stages.search(engine, name, "held_out", "search", _seed(recipe, number, each), known=_personas(known))
     return stages.confirm(engine, search, name, stages.splits.harmful["check"])
 
 
@@ -291,7 +317,7 @@ def planned_selfplay_calls(recipe: SelfPlayRecipe, splits: LoopSplits) -> int:
     evaluation = len(splits.harmful["evaluation"])
     evaluation = evaluation if recipe.audit.max_requests is None else min(evaluation, recipe.audit.max_requests)
     searches = recipe.rounds * (1 + recipe.checks) * recipe.evolve.planned_calls
-    searches += recipe.checks * recipe.evolve.planned_calls
+    searches += (recipe.checks + 1) * recipe.evolve.planned_calls
     checks = recipe.checks * elites * (recipe.rounds * len(splits.harmful["check"]) + evaluation)
     matrix = (recipe.rounds + 1) * recipe.rounds * elites * evaluation
     answers = sum(range(1, recipe.rounds + 1)) * recipe.training_personas * 2 * recipe.training_requests

@@ -104,10 +104,20 @@ class Stages:
             narrator=self.tell,
         )
 
-    def search(self, engine: Engine, name: str, people: People, requests: str, seed: int) -> SearchResult:
-        """A search of `engine` (stage ``search/<name>``) from the seed personas and on the requests of those splits."""
+    def search(
+        self,
+        engine: Engine,
+        name: str,
+        people: People,
+        requests: str,
+        seed: int,
+        *,
+        known: Sequence[Persona] = (),
+    ) -> SearchResult:
+        """A search of `engine` (stage ``search/<name>``) from the seed personas and on the requests of those splits.
+        It also begins with those `known` to have broken another state of the model, and spends no more for it."""
         with self.tell.progress(f"search {name}") as progress:
-            result = self.find(engine, name, people, requests, seed, progress=progress)
+            result = self.find(engine, name, people, requests, seed, known=known, progress=progress)
         rate = result.search_asr
         shown = "none could be scored" if rate is None else f"mean search ASR {rate:.2f} (optimistic: selected on)"
         self.tell.say(f"{len(result.elites)} elites of {len(result.lineage)} personas, {shown}")
@@ -121,20 +131,24 @@ class Stages:
         requests: str,
         seed: int,
         *,
+        known: Sequence[Persona] = (),
         budget: int | None = None,
         progress: Progress | None = None,
     ) -> SearchResult:
         """`search` without telling; `budget` target calls instead of the recipe's."""
         # The validation families are fewer than a search is made for, and it then begins with them all.
-        seeds = min(self.recipe.evolve.seeds, len(self.splits.personas[people]))
-        recipe = self.recipe.evolve.model_copy(update={"seed": seed, "seeds": seeds})
+        own = self.splits.personas[people][: self.recipe.evolve.seeds]
+        first = list({persona.id: persona for persona in (*known, *own)}.values())
+        recipe = self.recipe.evolve.model_copy(update={"seed": seed, "seeds": len(first)})
+        if known and budget is None:
+            budget = self.recipe.evolve.planned_calls
         if budget is not None:
-            recipe = recipe.model_copy(update={"budget": budget})
+            recipe = recipe.model_copy(update={"budget": max(budget, len(first) * recipe.first_requests)})
         if recipe.mutator != "grammar":
             raise RecipeError("the loop varies personas with the grammar mutator; use `evolve` for others.")
         return run_search(
             recipe,
-            self.splits.personas[people],
+            first,
             self.splits.harmful[requests],
             self.collector(engine, recipe.sampling.build()).for_stage(f"search/{name}"),
             mutators.get(recipe.mutator)(MutationContext(recipe.min_words, recipe.max_words)),
