@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from personaproof.core import ModelError
 from personaproof.data import load_personas, persona_grammar
-from personaproof.evolve.cues import MECHANISM_CUES, REGISTER_CUES, Mechanism, Register, tokens
+from personaproof.data.mechanisms import Mechanism
+from personaproof.evolve.cues import MECHANISM_CUES, REGISTER_CUES, Register, tokens
 from personaproof.evolve.descriptors import AXES, Length, counts, describe, length, mechanism, register
 from personaproof.evolve.regions import Regions, sentence_embeddings
 

@@ -11,22 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-
-class Mechanism(StrEnum):
-    """How a persona text works on the model: the five families of contexts that jailbreak persona-aligned models."""
-
-    GRADUAL_EROSION = "gradual_erosion"
-    """Small steps away from the Assistant, a little with every turn."""
-    TECHNICAL_BYPASSING = "technical_bypassing"
-    """Code, encodings, modes, filters said to be off, other languages."""
-    VALUE_CONFLICT = "value_conflict"
-    """Another value set above harmlessness: obedience, loyalty, urgency, openness, gain."""
-    CONTEXT_MANIPULATION = "context_manipulation"
-    """A setting where other norms hold: fiction, game, experiment, a place without law."""
-    IDENTITY_DISPLACEMENT = "identity_displacement"
-    """Another self than the Assistant, and no other mechanism that speaks louder."""
-    NONE = "none"
-    """The plain Assistant, or a text that names no self at all."""
+from personaproof.data.mechanisms import Mechanism
 
 
 class Register(StrEnum):

@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from personaproof.evolve.cues import MECHANISM_CUES, REGISTER_CUES, STRONG, Mechanism, Register, tokens
+from personaproof.data.mechanisms import Mechanism
+from personaproof.evolve.cues import MECHANISM_CUES, REGISTER_CUES, STRONG, Register, tokens
 from personaproof.evolve.mutation.proposal import count_words
 from personaproof.evolve.regions import Regions
 
