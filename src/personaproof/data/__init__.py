@@ -1,21 +1,42 @@
-"""Requests and personas: loading, built-in packs, and splits that share no intent and no lineage family."""
+"""Requests, personas and meta-groups: loading, built-in packs, and splits that share no intent or lineage family."""
 
 from personaproof.data.builtin import pack_names
 from personaproof.data.families import families_of, join_families, shared_families
+from personaproof.data.group_files import load_groups, read_groups, write_groups
 from personaproof.data.load import Duplicate, Loaded, load_personas, load_requests
-from personaproof.data.splits import intent_of, prove_disjoint, split_personas, split_requests
+from personaproof.data.mechanisms import Mechanism
+from personaproof.data.metagroups import MetaGroup, Variant, common_shape
+from personaproof.data.splits import (
+    intent_of,
+    latent_of,
+    prove_disjoint,
+    prove_groups_disjoint,
+    split_groups,
+    split_personas,
+    split_requests,
+)
 
 __all__ = [
     "Duplicate",
     "Loaded",
+    "Mechanism",
+    "MetaGroup",
+    "Variant",
+    "common_shape",
     "families_of",
     "intent_of",
     "join_families",
+    "latent_of",
+    "load_groups",
     "load_personas",
     "load_requests",
     "pack_names",
     "prove_disjoint",
+    "prove_groups_disjoint",
+    "read_groups",
     "shared_families",
+    "split_groups",
     "split_personas",
     "split_requests",
+    "write_groups",
 ]

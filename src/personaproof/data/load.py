@@ -57,7 +57,8 @@ PERSONA_TEXT = (
 NAME = ("name", "title", "role", "act")
 FAMILY = ("family", "lineage", "lineage_family")
 
-T = TypeVar("T", Request, Persona)
+T = TypeVar("T")
+Item = TypeVar("Item", Request, Persona)
 
 
 @dataclass(frozen=True)
@@ -103,7 +104,7 @@ def load_requests(
     must agree with `harmful`; with `filter_labels` every row must carry one, and those of the other kind are left out
     and counted. Raises DataError, with the place, for whatever cannot be used; nothing is skipped in silence.
     """
-    table = _read(source)
+    table = read_source(source)
     column = text_field(table.rows[0], REQUEST_TEXT, field)
     intent_aliases = [alias for alias in INTENT if key(alias) != key(column)]
 
@@ -119,7 +120,7 @@ def load_requests(
 
 def load_personas(source: str | Path, *, field: str | None = None) -> Loaded[Persona]:
     """Personas from `source`; `field` as in `load_requests`. Raises DataError, with the place."""
-    table = _read(source)
+    table = read_source(source)
     column = text_field(table.rows[0], PERSONA_TEXT, field)
 
     def build(row: Row) -> Persona:
@@ -130,7 +131,8 @@ def load_personas(source: str | Path, *, field: str | None = None) -> Loaded[Per
     return Loaded(items, table.source, table.sha256, column, duplicates)
 
 
-def _read(source: str | Path) -> Table:
+def read_source(source: str | Path) -> Table:
+    """The rows of a path, ``pack:NAME`` or ``hf:...``; raises DataError for a source that cannot be read."""
     if isinstance(source, str) and source.startswith(hub.PREFIX):
         return hub.read_hub(source)
     if isinstance(source, str) and source.startswith(builtin.PREFIX):
@@ -172,13 +174,15 @@ def _rows_of_kind(table: Table, harmful: bool, filter_labels: bool) -> Sequence[
     return rows
 
 
-def _merge(rows: Iterable[Row], build: Callable[[Row], T], group: str) -> tuple[tuple[T, ...], tuple[Duplicate, ...]]:
+def _merge(
+    rows: Iterable[Row], build: Callable[[Row], Item], group: str
+) -> tuple[tuple[Item, ...], tuple[Duplicate, ...]]:
     """Unique items by id, first come first kept, and the rows that were merged into them.
 
     Raises DataError where a duplicate claims another `group` (intent or family): whichever were kept, a split by group
     could put the same text on both sides.
     """
-    kept: dict[str, tuple[Row, T]] = {}
+    kept: dict[str, tuple[Row, Item]] = {}
     duplicates = []
     for row in rows:
         item = build(row)
