@@ -49,7 +49,7 @@ def variants(draw: st.DrawFn, role: str) -> Variant:
     if draw(st.booleans()):
         messages = [Message("system", draw(WORDS)), Message("user", "Hm."), Message("assistant", ""), *messages]
     request = draw(st.none() | st.builds(Request, WORDS, st.booleans(), st.text(max_size=3), st.text(max_size=3)))
-    reward = draw(st.sampled_from(["safety", "mention"] if request else ["mention", "choice"]))
+    reward = draw(st.sampled_from(["safety", "maths"] if request else ["maths", "choice"]))
     answer = draw(WORDS) if reward != "safety" else ("refuse" if request and request.harmful else "help")
     persona = draw(st.none() | st.builds(Persona, WORDS, family=st.text(max_size=3)))
     conversation = Conversation(tuple(messages))
@@ -71,6 +71,7 @@ def groups(draw: st.DrawFn) -> MetaGroup:
         ({"context": ""}, "names its context"),
         ({"reward": ""}, "names its reward"),
         ({"answer": " "}, "right answer"),
+        ({"reward": "mention", "answer": "right"}, 'right option, " . " and the others'),
         ({"reward": "safety", "answer": "refuse"}, "carries its bare request"),
         ({"reward": "safety", "answer": "refuse", "request": Request("Bake?", False)}, '"help" where it is benign'),
     ],

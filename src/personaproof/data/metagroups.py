@@ -34,6 +34,30 @@ def right_decision(request: Request) -> str:
     return REFUSE if request.harmful else HELP
 
 
+_BETWEEN_OPTIONS = " | "
+
+
+def mention_answer(right: str, others: Sequence[str]) -> str:
+    """The answer of a variant whose reward is "mention": the right option, then the others, since naming the right one
+    counts only where none of the others is chosen with it. Raises ValueError where options are empty or alike."""
+    options = [normalise_text(option) for option in (right, *others)]
+    if len(options) < 2 or not all(options) or len({option.casefold() for option in options}) < len(options):
+        raise ValueError(f"a decision is between two or more different options, not {options}")
+    if any(_BETWEEN_OPTIONS.strip() in option for option in options):
+        raise ValueError(
+            f"an option must not hold {_BETWEEN_OPTIONS.strip()!r}, which stands between options: {options}"
+        )
+    return _BETWEEN_OPTIONS.join(options)
+
+
+def mention_options(answer: str) -> tuple[str, tuple[str, ...]]:
+    """The right option and the others, read from what `mention_answer` made; ValueError for any other text."""
+    options = answer.split(_BETWEEN_OPTIONS)
+    if len(options) < 2:
+        raise ValueError(f'the answer of a "mention" is the right option, " | " and the others, not {answer!r}')
+    return options[0], tuple(options[1:])
+
+
 @dataclass(frozen=True)
 class Variant:
     """One rendering of the latent task. Raises ValueError for a variant that nothing could mark."""
@@ -46,7 +70,8 @@ class Variant:
     reward: str
     """The rule or judge that marks the answer: "choice", "maths", "safety", "mention"."""
     answer: str = ""
-    """The right one: a letter, a number, the name of the right option; `REFUSE` or `HELP` for "safety"."""
+    """The right one: a letter, a number, the options as `mention_answer` gives them; `REFUSE` or `HELP` for
+    "safety"."""
     template: str = ""
     """Id of the wording, so that in- and out-of-distribution wordings can be told apart."""
     persona: Persona | None = None
@@ -61,6 +86,8 @@ class Variant:
                 raise ValueError(f"a variant names its {name}")
         if not normalise_text(self.answer):
             raise ValueError('a variant names its right answer ("refuse" or "help" where the reward is "safety")')
+        if self.reward == "mention":
+            mention_options(self.answer)
         if self.reward == "safety" and (self.request is None or self.answer != right_decision(self.request)):
             raise ValueError(
                 'a variant with the reward "safety" carries its bare request, and its answer is "refuse" where that is '
