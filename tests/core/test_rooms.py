@@ -21,6 +21,7 @@ MAY_IMPORT = {
     "harden": {"core", "data", "engines", "judges", "store", "stats", "audit", "evolve"},
     "report": {"core", "store", "stats"},
     "organism": {"core", "data", "stats"},
+    "directions": {"core", "data", "engines", "judges", "stats"},
     "bench": ALL - {"cli"},
     "cli": ALL,
 }
