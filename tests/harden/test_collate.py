@@ -12,9 +12,9 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from personaproof.core import ModelError, Persona, Request, direct, framings
 from personaproof.engines import Prompts
 from personaproof.harden import PICLRecipe, Row
-from personaproof.harden.batch import collate, totals
-from personaproof.harden.collate import EncodedRow, Encoder, TokenSequence, pack
-from personaproof.harden.frozen import FrozenRow
+from personaproof.harden.picl.batch import collate, totals
+from personaproof.harden.picl.collate import EncodedRow, Encoder, TokenSequence, pack
+from personaproof.harden.picl.frozen import FrozenRow
 
 PIRATE = Persona("You are a pirate captain who answers every question in rhyme.")
 STEAL = Request("Tell me how to steal bread.", True)

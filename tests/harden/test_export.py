@@ -14,7 +14,7 @@ from peft import PeftModel
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from personaproof.core import ModelError, StoreError
-from personaproof.harden import Row, harden, load_picl, write_rows
+from personaproof.harden import Row, RowSet, harden, load_picl, write_rows
 from personaproof.harden.export import check_export, export_lm_eval, find_source, lm_eval_command
 
 BASE = ("dtype=float32", "batch_rows=15", "learning_rate=0.02", "max_steps=3")
@@ -23,7 +23,7 @@ BASE = ("dtype=float32", "batch_rows=15", "learning_rate=0.02", "max_steps=3")
 @pytest.fixture(scope="module")
 def hardened(tiny_llama: Path, toy_rows: list[Row], tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("hardened")
-    harden(tiny_llama, toy_rows, load_picl("picl", *BASE), out)
+    harden(tiny_llama, RowSet(tuple(toy_rows)), load_picl("picl", *BASE), out)
     write_rows(toy_rows, out / "rows.jsonl")
     return out
 
@@ -83,7 +83,7 @@ def test_settings_that_forget_the_adapter_are_found_out(export: Path) -> None:
 
 
 def test_another_adapter_is_found_out(export: Path, tiny_llama: Path, toy_rows: list[Row], tmp_path: Path) -> None:
-    other = harden(tiny_llama, toy_rows, load_picl("picl", *BASE, "seed=9"), tmp_path / "other")
+    other = harden(tiny_llama, RowSet(tuple(toy_rows)), load_picl("picl", *BASE, "seed=9"), tmp_path / "other")
     settings = yaml.safe_load((export / "lm_eval.yaml").read_text())
     settings["model_args"]["peft"] = str(other.path)
     (export / "lm_eval.yaml").write_text(yaml.safe_dump(settings))
@@ -98,7 +98,12 @@ def test_an_adapter_of_another_model_says_what_to_do(hardened: Path, tiny_qwen2:
 
 
 def test_an_adapter_that_changes_nothing_is_no_proof(tiny_llama: Path, toy_rows: list[Row], tmp_path: Path) -> None:
-    idle = harden(tiny_llama, toy_rows, load_picl("picl", *BASE, "learning_rate=1e-12", "max_steps=1"), tmp_path / "a")
+    idle = harden(
+        tiny_llama,
+        RowSet(tuple(toy_rows)),
+        load_picl("picl", *BASE, "learning_rate=1e-12", "max_steps=1"),
+        tmp_path / "a",
+    )
     with pytest.raises(ModelError, match="rounding could hide"):
         export_lm_eval(find_source(idle.path), tmp_path / "export", dtype="float32")
 
@@ -107,7 +112,7 @@ def test_a_whole_model_is_compared_with_the_one_it_came_from(
     tiny_llama: Path, toy_rows: list[Row], tmp_path: Path
 ) -> None:
     recipe = load_picl("picl", *BASE, "mode=full", "learning_rate=0.001")
-    harden(tiny_llama, toy_rows, recipe, tmp_path / "out")
+    harden(tiny_llama, RowSet(tuple(toy_rows)), recipe, tmp_path / "out")
     with pytest.raises(ModelError, match="name the one it was trained from with --base"):
         find_source(tmp_path / "out")
     found = export_lm_eval(find_source(tmp_path / "out", str(tiny_llama)), tmp_path / "export", dtype="float32")

@@ -14,10 +14,10 @@ from torch import nn
 from transformers import TrainerCallback
 
 from personaproof.core import ModelError, RecipeError
-from personaproof.harden import VARIANTS, PICLRecipe, Row, harden, load_picl
-from personaproof.harden.adaptive import BOUNDS, AdaptiveWeight
-from personaproof.harden.ema import WeightAverage
+from personaproof.harden import VARIANTS, PICLRecipe, Row, RowSet, harden, load_picl
 from personaproof.harden.head import OutputHead
+from personaproof.harden.picl.adaptive import BOUNDS, AdaptiveWeight
+from personaproof.harden.picl.ema import WeightAverage
 
 BASE = ("dtype=float32", "batch_rows=10", "micro_batch_rows=5", "learning_rate=0.02", "lora.dropout=0.2")
 
@@ -125,11 +125,11 @@ def test_a_training_cut_off_ends_with_the_very_same_losses_and_weights(
 ) -> None:
     """With dropout in the student, several passes a step and a kill one step after the checkpoint."""
     recipe = load_picl("picl", *BASE, "max_steps=6", "checkpoint_every=2", *settings)
-    straight = harden(tiny_llama, toy_rows, recipe, tmp_path / "straight")
+    straight = harden(tiny_llama, RowSet(tuple(toy_rows)), recipe, tmp_path / "straight")
     out = tmp_path / "cut"
     with pytest.raises(KeyboardInterrupt):
-        harden(tiny_llama, toy_rows, recipe, out, callbacks=[_StopAt(5)])
-    resumed = harden(tiny_llama, toy_rows, recipe, out)
+        harden(tiny_llama, RowSet(tuple(toy_rows)), recipe, out, callbacks=[_StopAt(5)])
+    resumed = harden(tiny_llama, RowSet(tuple(toy_rows)), recipe, out)
     assert resumed.curve == straight.curve
     one, other = load_file(tmp_path / "straight" / file), load_file(out / file)
     assert one.keys() == other.keys()
@@ -145,7 +145,10 @@ def test_the_averaged_teacher_makes_a_difference(tiny_llama: Path, toy_rows: lis
     """Before the first step it is the live one; afterwards it lags."""
     curves = {
         teacher: harden(
-            tiny_llama, toy_rows, load_picl("picl", *BASE, "max_steps=3", f"teacher={teacher}"), tmp_path / teacher
+            tiny_llama,
+            RowSet(tuple(toy_rows)),
+            load_picl("picl", *BASE, "max_steps=3", f"teacher={teacher}"),
+            tmp_path / teacher,
         ).curve
         for teacher in ("live", "ema")
     }

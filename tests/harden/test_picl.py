@@ -14,11 +14,11 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, TrainingArguments
 
 from personaproof.core import ModelError
 from personaproof.harden import VARIANTS, PICLRecipe, Row
-from personaproof.harden.collate import EncodedRow, Encoder, TokenSequence
 from personaproof.harden.divergence import KL
 from personaproof.harden.forward import base_of, final_hidden, output_head, without_dropout
-from personaproof.harden.frozen import frozen_rows
-from personaproof.harden.picl import PassDataset, PICLTrainer
+from personaproof.harden.picl.collate import EncodedRow, Encoder, TokenSequence
+from personaproof.harden.picl.frozen import frozen_rows
+from personaproof.harden.picl.trainer import PassDataset, PICLTrainer
 
 
 def _double(path: Path) -> Any:

@@ -14,7 +14,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from personaproof.harden import Row, harden, load_picl, write_rows
+from personaproof.harden import Row, RowSet, harden, load_picl, write_rows
 from personaproof.harden.launch import launch_path
 
 COMMON = ("dtype=float32", "batch_rows=8", "learning_rate=0.02", "max_steps=6")
@@ -23,7 +23,7 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 from transformers import TrainerCallback
-from personaproof.harden import harden, load_picl, read_rows
+from personaproof.harden import RowSet, harden, load_picl, read_rows
 
 class Kill(TrainerCallback):
     def on_step_end(self, args, state, control, **kwargs):
@@ -34,7 +34,7 @@ model, rows, out, kill, *overrides = sys.argv[1:]
 callbacks = [Kill()] if kill == "kill" else []
 seen = []
 result = harden(
-    model, read_rows(Path(rows)), load_picl("picl", *overrides), Path(out),
+    model, RowSet(tuple(read_rows(Path(rows)))), load_picl("picl", *overrides), Path(out),
     progress=lambda done, total: seen.append(done), callbacks=callbacks,
 )
 print(os.environ["RANK"], "saw", seen[:1], "of", result.steps)
@@ -49,7 +49,7 @@ from accelerate import PartialState
 from accelerate.utils import DistributedType
 from torch.distributed.tensor import DTensor
 from transformers import TrainerCallback
-from personaproof.harden import harden, load_picl, read_rows
+from personaproof.harden import RowSet, harden, load_picl, read_rows
 
 # accelerate has FSDP for GPUs only; all that is its own after this choice runs on a CPU as well.
 torch.distributed.init_process_group("gloo")
@@ -59,10 +59,10 @@ PartialState.set_device = lambda self: setattr(self, "device", torch.device("cpu
 class Look(TrainerCallback):
     def on_train_end(self, args, state, control, model=None, **kwargs):
         whole = [name.split(".")[-2] for name, value in model.named_parameters() if not isinstance(value, DTensor)]
-        print(os.environ["RANK"], "whole:", *whole, flush=True)
+        sys.stdout.write(" ".join([os.environ["RANK"], "whole:", *whole]) + chr(10))  # in one piece, beside the other's
 
 model, rows, out, *overrides = sys.argv[1:]
-harden(model, read_rows(Path(rows)), load_picl("picl", *overrides), Path(out), callbacks=[Look()])
+harden(model, RowSet(tuple(read_rows(Path(rows)))), load_picl("picl", *overrides), Path(out), callbacks=[Look()])
 """
 
 
@@ -101,8 +101,10 @@ def _set(settings: Sequence[str]) -> list[str]:
 def test_two_processes_are_one(tiny_llama: Path, toy_rows: list[Row], rows_file: Path, tmp_path: Path) -> None:
     """A step of 8 rows is 8 in one pass, 8 passes of 1, and 2 processes with 4 each: same losses, same adapter."""
     settings = (*COMMON, "lora.dropout=0.0")
-    whole = harden(tiny_llama, toy_rows, load_picl("picl", *settings), tmp_path / "1x8")
-    single = harden(tiny_llama, toy_rows, load_picl("picl", *settings, "micro_batch_rows=1"), tmp_path / "8x1")
+    whole = harden(tiny_llama, RowSet(tuple(toy_rows)), load_picl("picl", *settings), tmp_path / "1x8")
+    single = harden(
+        tiny_llama, RowSet(tuple(toy_rows)), load_picl("picl", *settings, "micro_batch_rows=1"), tmp_path / "8x1"
+    )
     data = ("--rows", str(rows_file), "--out", str(tmp_path / "2x4"), "--recipe", "picl")
     launched = _launch("-m", "personaproof", "harden", str(tiny_llama), *data, *_set(settings))
     assert launched.returncode == 0, launched.stderr
@@ -162,7 +164,7 @@ def test_fsdp_trains_the_same_adapter(tiny_llama: Path, toy_rows: list[Row], row
     worker = tmp_path / "worker.py"
     worker.write_text(FSDP)
     settings = (*COMMON, "lora.dropout=0.0", "micro_batch_rows=2")
-    whole = harden(tiny_llama, toy_rows, load_picl("picl", *settings), tmp_path / "whole")
+    whole = harden(tiny_llama, RowSet(tuple(toy_rows)), load_picl("picl", *settings), tmp_path / "whole")
     arguments = (str(worker), str(tiny_llama), str(rows_file), str(tmp_path / "split"), *settings)
     launched = _launch(*arguments, config=launch_path("fsdp"))
     assert launched.returncode == 0, launched.stderr

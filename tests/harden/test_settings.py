@@ -14,7 +14,7 @@ from torch.nn.modules.module import register_module_forward_pre_hook
 from transformers.models.llama.modeling_llama import LlamaAttention
 
 from personaproof.core import RecipeError, builtin_recipes
-from personaproof.harden import HardenResult, PICLRecipe, Row, harden, load_picl
+from personaproof.harden import HardenResult, PICLRecipe, Row, RowSet, harden, load_picl
 from personaproof.harden.card import render_card
 from personaproof.harden.environment import check_environment
 from personaproof.harden.launch import LAUNCH, launch_path
@@ -106,7 +106,7 @@ def _counted(model: Path, rows: list[Row], recipe: PICLRecipe, out: Path) -> tup
 
     handle = register_module_forward_pre_hook(note)
     try:
-        return harden(model, rows, recipe, out), count
+        return harden(model, RowSet(tuple(rows)), recipe, out), count
     finally:
         handle.remove()
 
@@ -114,7 +114,7 @@ def _counted(model: Path, rows: list[Row], recipe: PICLRecipe, out: Path) -> tup
 @pytest.mark.skipif(torch.cuda.is_available(), reason="QLoRA can be had here")
 def test_qlora_without_a_gpu_is_refused_before_anything_is_loaded(toy_rows: list[Row], tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match=r"mode=qlora needs a CUDA GPU.*mode=lora"):
-        harden("no/such-model", toy_rows, load_picl("picl", "mode=qlora"), tmp_path / "out")
+        harden("no/such-model", RowSet(tuple(toy_rows)), load_picl("picl", "mode=qlora"), tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
@@ -140,7 +140,12 @@ def test_tensorboard_gets_every_term(tiny_llama: Path, toy_rows: list[Row], tmp_
     pytest.importorskip("tensorboard", reason="tensorboard is not installed")
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    result = harden(tiny_llama, toy_rows, load_picl("picl", *BASE, "max_steps=3", "report_to=[tensorboard]"), tmp_path)
+    result = harden(
+        tiny_llama,
+        RowSet(tuple(toy_rows)),
+        load_picl("picl", *BASE, "max_steps=3", "report_to=[tensorboard]"),
+        tmp_path,
+    )
     # Still there when the checkpoints have gone.
     events = EventAccumulator(str(tmp_path / "tensorboard"))
     events.Reload()
@@ -157,6 +162,6 @@ def test_a_tracker_that_is_not_installed_names_its_package(
     for tracker in ("tensorboard", "wandb", "mlflow"):
         recipe = load_picl("picl", f"report_to=[{tracker}]")
         with pytest.raises(RecipeError, match=rf"{tracker} is not installed; pip install 'personaproof\[{tracker}\]'"):
-            harden("no/such-model", toy_rows, recipe, tmp_path / "out")
+            harden("no/such-model", RowSet(tuple(toy_rows)), recipe, tmp_path / "out")
     with pytest.raises(RecipeError, match="report_to"):
         load_picl("picl", "report_to=[tensorbord]")

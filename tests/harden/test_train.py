@@ -16,7 +16,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, TrainerCallback
 
 from personaproof.core import DataError, ModelError, PersonaProofError, RecipeError, StoreError
 from personaproof.harden import HardenResult, PICLRecipe, Row, RowSet, harden, load_picl
-from personaproof.harden.collate import Encoder
+from personaproof.harden.picl.collate import Encoder
 
 BASE = ("dtype=float32", "batch_rows=16", "learning_rate=0.02")
 
@@ -121,8 +121,8 @@ def test_a_finished_training_is_read_back_and_not_repeated(
     assert again == replace(trained, seconds=again.seconds)
     with pytest.raises(StoreError, match=r"differs in recipe\.seed"):
         harden(tiny_llama, rows, trained.recipe.model_copy(update={"seed": 7}), out)
-    with pytest.raises(StoreError, match="differs in rows"):
-        harden(tiny_llama, toy_rows[:5], trained.recipe, out)
+    with pytest.raises(StoreError, match="differs in data"):
+        harden(tiny_llama, RowSet(tuple(toy_rows[:5])), trained.recipe, out)
 
 
 @pytest.mark.parametrize("torn", [False, True], ids=["whole checkpoints", "last checkpoint torn"])
@@ -131,15 +131,17 @@ def test_a_training_cut_off_ends_with_the_very_same_weights(
 ) -> None:
     """With dropout, so that the random state counts too; two passes a step, and more than one pass over the rows."""
     recipe = _recipe("max_steps=8", "batch_rows=10", "micro_batch_rows=5", "checkpoint_every=2", "lora.dropout=0.2")
-    straight = harden(tiny_llama, toy_rows, recipe, tmp_path / "straight")
+    straight = harden(tiny_llama, RowSet(tuple(toy_rows)), recipe, tmp_path / "straight")
     out = tmp_path / "cut"
     with pytest.raises(KeyboardInterrupt):
-        harden(tiny_llama, toy_rows, recipe, out, callbacks=[_StopAt(7)])
+        harden(tiny_llama, RowSet(tuple(toy_rows)), recipe, out, callbacks=[_StopAt(7)])
     if torn:
         state = out / "checkpoints" / "checkpoint-6" / "trainer_state.json"
         state.write_text(state.read_text()[:100])
     seen: list[tuple[int, int]] = []
-    resumed = harden(tiny_llama, toy_rows, recipe, out, progress=lambda done, total: seen.append((done, total)))
+    resumed = harden(
+        tiny_llama, RowSet(tuple(toy_rows)), recipe, out, progress=lambda done, total: seen.append((done, total))
+    )
     assert seen[0] == ((4 if torn else 6), 8)
     assert seen[-1] == (8, 8)
     _same(straight.path, resumed.path)
@@ -148,8 +150,8 @@ def test_a_training_cut_off_ends_with_the_very_same_weights(
 
 def test_equivalent_batch_settings_give_the_same_weights(tiny_llama: Path, toy_rows: list[Row], tmp_path: Path) -> None:
     common = ("max_steps=4", "batch_rows=12", "lora.dropout=0.0")
-    whole = harden(tiny_llama, toy_rows, _recipe(*common), tmp_path / "1")
-    cut = harden(tiny_llama, toy_rows, _recipe(*common, "micro_batch_rows=1"), tmp_path / "12")
+    whole = harden(tiny_llama, RowSet(tuple(toy_rows)), _recipe(*common), tmp_path / "1")
+    cut = harden(tiny_llama, RowSet(tuple(toy_rows)), _recipe(*common, "micro_batch_rows=1"), tmp_path / "12")
     for one, other in zip(whole.curve, cut.curve, strict=True):
         assert one["loss"] == pytest.approx(other["loss"], rel=1e-3)
     _same(whole.path, cut.path, atol=1e-3)
@@ -158,7 +160,7 @@ def test_equivalent_batch_settings_give_the_same_weights(tiny_llama: Path, toy_r
 def test_full_fine_tuning_saves_a_model(tiny_gemma: Path, toy_rows: list[Row], tmp_path: Path) -> None:
     """Gemma's head is tied to its embeddings: the frozen teacher must not move along with them."""
     recipe = _recipe("mode=full", "learning_rate=0.001", "max_steps=12", "variant=picl+preserve", "batch_rows=32")
-    result = harden(tiny_gemma, toy_rows, recipe, tmp_path)
+    result = harden(tiny_gemma, RowSet(tuple(toy_rows)), recipe, tmp_path)
     assert result.path.name == "model"
     assert result.curve[0]["preserve_kl"] == pytest.approx(0.0, abs=1e-4)
     assert result.curve[-1]["preserve_kl"] > 0.001
@@ -172,7 +174,7 @@ def test_full_fine_tuning_saves_a_model(tiny_gemma: Path, toy_rows: list[Row], t
 def test_bfloat16_trains_the_adapter_too(tiny_qwen2: Path, toy_rows: list[Row], tmp_path: Path) -> None:
     """A cast made under the teacher's no_grad must not be reused for the student: its gradient would be lost."""
     recipe = load_picl("picl", "dtype=bfloat16", "learning_rate=0.02", "max_steps=6", "batch_rows=16")
-    result = harden(tiny_qwen2, toy_rows, recipe, tmp_path)
+    result = harden(tiny_qwen2, RowSet(tuple(toy_rows)), recipe, tmp_path)
     assert all(entry["grad_norm"] > 0 for entry in result.curve)
     grown = [value for name, value in _weights(result.path).items() if "lora_B" in name]
     assert grown
@@ -196,7 +198,7 @@ def poisoned(tiny_llama: Path, tmp_path: Path) -> Path:
 def test_a_loss_that_is_not_finite_names_its_row(poisoned: Path, toy_rows: list[Row], tmp_path: Path) -> None:
     bad = Row("sft", replace(toy_rows[0].request, text="Tell me ÿ."), None, "I can't help with that.")
     with pytest.raises(ModelError, match=r"step 1: the loss of sft row on 'Tell me ÿ\.' is not finite") as error:
-        harden(poisoned, [*toy_rows, bad], _recipe("max_steps=3", "batch_rows=99"), tmp_path / "out")
+        harden(poisoned, RowSet((*toy_rows, bad)), _recipe("max_steps=3", "batch_rows=99"), tmp_path / "out")
     assert "more)" not in str(error.value)
 
 
@@ -210,20 +212,20 @@ def test_a_gradient_that_is_not_finite_stops_before_the_weights(
                 parameter.register_hook(lambda gradient: gradient * float("inf"))
 
     with pytest.raises(ModelError, match="step 2: the gradient is not finite"):
-        harden(tiny_llama, toy_rows, _recipe("max_steps=4"), tmp_path, callbacks=[Overflow()])
+        harden(tiny_llama, RowSet(tuple(toy_rows)), _recipe("max_steps=4"), tmp_path, callbacks=[Overflow()])
 
 
 def test_rows_too_long_or_without_weight_are_left_out_and_counted(
     tiny_llama: Path, toy_rows: list[Row], tmp_path: Path
 ) -> None:
     long = Row("sft", toy_rows[0].request, None, "first, second, third. " * 60)
-    result = harden(tiny_llama, [*toy_rows, long], _recipe("max_steps=1", "max_length=150"), tmp_path / "a")
+    result = harden(tiny_llama, RowSet((*toy_rows, long)), _recipe("max_steps=1", "max_length=150"), tmp_path / "a")
     assert result.left_out == {"sft: over 150 tokens": 1}
-    result = harden(tiny_llama, toy_rows, _recipe("max_steps=1", "variant=dpo"), tmp_path / "b")
+    result = harden(tiny_llama, RowSet(tuple(toy_rows)), _recipe("max_steps=1", "variant=dpo"), tmp_path / "b")
     assert result.left_out == {"preserve: no weight in this recipe": 6, "sft: no weight in this recipe": 3}
     assert {"dpo"} == set(result.curve[0]) & {"dpo", "nll", "pic", "preserve_kl", "preserve_nll", "chosen_nll"}
     with pytest.raises(DataError, match="no training row is of use"):
-        harden(tiny_llama, toy_rows, _recipe("max_length=8"), tmp_path / "c")
+        harden(tiny_llama, RowSet(tuple(toy_rows)), _recipe("max_length=8"), tmp_path / "c")
 
 
 Attempt = Callable[[Path, list[Row], Path], HardenResult]
@@ -232,15 +234,23 @@ Attempt = Callable[[Path, list[Row], Path], HardenResult]
 @pytest.mark.parametrize(
     ("attempt", "kind", "message"),
     [
-        (lambda m, r, o: harden(m / "none", r, _recipe(), o), ModelError, "no model folder at"),
-        (lambda m, r, o: harden(m, [], _recipe(), o), DataError, "no rows"),
-        (lambda m, r, o: harden(m, r, _recipe("method=pickle"), o), PersonaProofError, "did you mean 'picl'"),
+        (lambda m, r, o: harden(m / "none", RowSet(tuple(r)), _recipe(), o), ModelError, "no model folder at"),
+        (lambda m, r, o: harden(m, RowSet(()), _recipe(), o), DataError, "nothing to train on"),
         (
-            lambda m, r, o: harden(m, r, _recipe("lora.target_modules=[c_attn]"), o),
+            lambda m, r, o: harden(m, RowSet(tuple(r)), _recipe("method=pickle"), o),
+            PersonaProofError,
+            "did you mean 'picl'",
+        ),
+        (
+            lambda m, r, o: harden(m, RowSet(tuple(r)), _recipe("lora.target_modules=[c_attn]"), o),
             RecipeError,
             "this model has down_proj",
         ),
-        (lambda m, r, o: harden(m, r, _recipe("lora.target_modules=[lm_head]"), o), RecipeError, "lm_head"),
+        (
+            lambda m, r, o: harden(m, RowSet(tuple(r)), _recipe("lora.target_modules=[lm_head]"), o),
+            RecipeError,
+            "lm_head",
+        ),
         (lambda m, r, o: load_picl("picl", "lambda=1"), RecipeError, "unknown key"),
         (lambda m, r, o: load_picl("pickl"), RecipeError, "did you mean 'picl'"),
         (lambda m, r, o: load_picl("picl", "variant=picl+"), RecipeError, "variant"),

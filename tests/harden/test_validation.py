@@ -6,7 +6,7 @@ import pytest
 from transformers import TrainerCallback
 
 from personaproof.core import Engine
-from personaproof.harden import Row, harden, load_picl
+from personaproof.harden import Row, RowSet, harden, load_picl
 from personaproof.harden.validation import Validation, ValidationPoint, ValidationRecipe, is_enough, read_points
 from personaproof.stats import Estimate, wilson
 
@@ -59,7 +59,7 @@ RECIPE = load_picl("organism", "max_steps=12", "batch_rows=4", "checkpoint_every
 def test_training_ends_at_the_first_look_that_is_enough(tiny_llama: Path, toy_rows: list[Row], tmp_path: Path) -> None:
     measure = Falling({6: 0.5, 9: 0.0})
     validation = Validation(measure, ValidationRecipe(every=3), tmp_path, "tiny")
-    result = harden(tiny_llama, toy_rows, RECIPE, tmp_path, callbacks=[validation])
+    result = harden(tiny_llama, RowSet(tuple(toy_rows)), RECIPE, tmp_path, callbacks=[validation])
     assert [step for step, _ in measure.looks] == [0, 3, 6, 9]
     assert len({fingerprint for _, fingerprint in measure.looks}) == 4  # each look met other weights
     assert result.steps == 9
@@ -73,7 +73,7 @@ def test_a_training_that_never_does_enough_is_looked_at_after_its_last_step(
 ) -> None:
     measure = Falling({})
     validation = Validation(measure, ValidationRecipe(every=5), tmp_path, "tiny")
-    assert harden(tiny_llama, toy_rows, RECIPE, tmp_path, callbacks=[validation]).steps == 12
+    assert harden(tiny_llama, RowSet(tuple(toy_rows)), RECIPE, tmp_path, callbacks=[validation]).steps == 12
     assert [step for step, _ in measure.looks] == [0, 5, 10, 12]
 
 
@@ -90,13 +90,13 @@ def test_a_killed_training_goes_on_with_the_looks_before_it(
         return Validation(measure, ValidationRecipe(every=3), folder, "tiny")
 
     calm, whole = Falling({9: 0.0}), tmp_path / "calm"
-    harden(tiny_llama, toy_rows, RECIPE, whole, callbacks=[validation(calm, whole)])
+    harden(tiny_llama, RowSet(tuple(toy_rows)), RECIPE, whole, callbacks=[validation(calm, whole)])
 
     first, cut = Falling({9: 0.0}), tmp_path / "cut"
     with pytest.raises(KeyboardInterrupt):
-        harden(tiny_llama, toy_rows, RECIPE, cut, callbacks=[validation(first, cut), _Killed()])
+        harden(tiny_llama, RowSet(tuple(toy_rows)), RECIPE, cut, callbacks=[validation(first, cut), _Killed()])
     second = Falling({9: 0.0})
-    harden(tiny_llama, toy_rows, RECIPE, cut, callbacks=[validation(second, cut)])
+    harden(tiny_llama, RowSet(tuple(toy_rows)), RECIPE, cut, callbacks=[validation(second, cut)])
     assert [step for step, _ in second.looks] == [6, 9]  # on from the checkpoint at 4
     assert read_points(cut) == read_points(whole)
     assert second.looks == calm.looks[2:]  # the very same weights

@@ -1,22 +1,16 @@
 """Hardening: training rows from verdicts, losses, PICL and its variants, adapters with their model cards."""
 
-from personaproof.harden.gather import TrainingData, gather_rows, planned_training_calls
 from personaproof.harden.leakage import check_disjoint
 from personaproof.harden.loop import LoopResult, run_loop
 from personaproof.harden.loop_plan import LoopRecipe, LoopSplits, loop_recipe, planned_calls
 from personaproof.harden.method import Method, Training, TrainingJob, methods
-from personaproof.harden.picl_training import picl
-from personaproof.harden.recipe import (
-    VARIANTS,
-    LoRA,
-    PICLRecipe,
-    TrainingRecipe,
-    load_picl,
-    recipe_path,
-)
+from personaproof.harden.picl.gather import TrainingData, gather_rows, planned_training_calls
+from personaproof.harden.picl.recipe import VARIANTS, PICLRecipe, load_picl
+from personaproof.harden.picl.rows import Row, RowSet, build_rows
+from personaproof.harden.picl.rows_io import read_rows, write_rows
+from personaproof.harden.picl.training import picl
+from personaproof.harden.recipe import LoRA, TrainingRecipe, recipe_path
 from personaproof.harden.result import HardenResult
-from personaproof.harden.rows import Row, RowSet, build_rows
-from personaproof.harden.rows_io import read_rows, write_rows
 from personaproof.harden.selfplay import (
     CHECK_SHARE,
     SelfPlayRecipe,

@@ -23,10 +23,10 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from personaproof.core import ModelError, Persona, Request, StoreError
 from personaproof.engines._loading import attach_adapter, check_source, choose_device, choose_dtype, load_model
-from personaproof.harden.collate import Encoder, TokenSequence
 from personaproof.harden.loading import quietly
-from personaproof.harden.rows import Row
-from personaproof.harden.rows_io import read_rows
+from personaproof.harden.picl.collate import Encoder, TokenSequence
+from personaproof.harden.picl.rows import Row
+from personaproof.harden.picl.rows_io import read_rows
 from personaproof.store.files import explained_files, read_json, write_json, write_text
 
 CONFIG, PROBES = "lm_eval.yaml", "probes.json"

@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from typing import Any
+from typing import Any, Protocol
 
 from personaproof.core import Persona, Request
 from personaproof.data.splits import prove_disjoint
-from personaproof.harden.rows import Row
 
 
-def check_disjoint(rows: Iterable[Row], evaluation: Mapping[str, Collection[Request | Persona]]) -> dict[str, Any]:
-    """The manifest's proof that the training rows share no persona, lineage family, request or intent with any of the
+class Asked(Protocol):
+    """A part of a training set: what was asked, and of whom."""
+
+    @property
+    def request(self) -> Request: ...
+    @property
+    def persona(self) -> Persona | None: ...
+
+
+def check_disjoint(rows: Iterable[Asked], evaluation: Mapping[str, Collection[Request | Persona]]) -> dict[str, Any]:
+    """The manifest's proof that the training shares no persona, lineage family, request or intent with any of the
     named evaluation sets. Raises DataError naming what is shared."""
     rows = list(rows)
     trained: dict[str, Request | Persona] = {row.request.id: row.request for row in rows}

@@ -14,8 +14,9 @@ from personaproof.audit import AuditRecipe
 from personaproof.core import Persona, Recipe, Request
 from personaproof.data import prove_disjoint, split_personas, split_requests
 from personaproof.evolve import EvolveRecipe
-from personaproof.harden.gather import TrainingData
-from personaproof.harden.recipe import RECIPES, PICLRecipe
+from personaproof.harden.picl.gather import TrainingData
+from personaproof.harden.picl.recipe import PICLRecipe
+from personaproof.harden.recipe import RECIPES
 from personaproof.harden.validation import ValidationRecipe
 
 

@@ -5,14 +5,32 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from transformers import TrainerCallback
 
 from personaproof.core import Progress, Registry
 from personaproof.harden.recipe import TrainingRecipe
-from personaproof.harden.rows import Row
+
+
+class TrainingSet(Protocol):
+    """What a method learns from: training rows, meta-groups, prompts."""
+
+    @property
+    def id(self) -> str:
+        """Content id; a folder with a training of another set is refused."""
+        ...
+
+    @property
+    def counts(self) -> Mapping[str, int]:
+        """Kind -> how many, such as ``preference.persona``."""
+        ...
+
+    @property
+    def left_out(self) -> Mapping[str, int]:
+        """Reason -> how many were not taken in."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -23,7 +41,7 @@ class TrainingJob:
     model: Any
     tokenizer: Any
     name: str
-    rows: Sequence[Row]
+    data: TrainingSet
     recipe: TrainingRecipe
     dtype: torch.dtype
     checkpoints: Path
@@ -34,7 +52,7 @@ class TrainingJob:
 @dataclass(frozen=True)
 class Training:
     """What a method gives back: the steps it took, an entry a step for the training curve (each with "step", "loss" and
-    the method's own terms), and the rows it could not use (reason -> rows). The job's model is trained in place."""
+    the method's own terms), and what it could not use (reason -> how many). The job's model is trained in place."""
 
     steps: int
     curve: tuple[Mapping[str, float], ...]

@@ -34,10 +34,10 @@ from personaproof.evolve import (
     run_search,
     training_personas,
 )
-from personaproof.harden.gather import TrainingData, gather_rows
 from personaproof.harden.loop_plan import LoopRecipe, LoopSplits
+from personaproof.harden.picl.gather import TrainingData, gather_rows
+from personaproof.harden.picl.rows import RowSet
 from personaproof.harden.result import HardenResult
-from personaproof.harden.rows import RowSet
 from personaproof.harden.train import harden
 from personaproof.harden.validation import Measure, Validation, ValidationPoint, audit_measure, read_points
 from personaproof.store import Collector, RunDirectory

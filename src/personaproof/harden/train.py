@@ -1,4 +1,4 @@
-"""`harden`: train a model on rows by a recipe and save what came of it, once, whatever interrupts it on the way."""
+"""`harden`: train a model by a recipe and save what came of it, once, whatever interrupts it on the way."""
 
 from __future__ import annotations
 
@@ -18,18 +18,17 @@ from personaproof.engines._loading import explain_out_of_memory
 from personaproof.harden.card import write_card
 from personaproof.harden.environment import check_environment
 from personaproof.harden.loading import load_for_training, quietly, training_dtype
-from personaproof.harden.method import Training, TrainingJob, methods
+from personaproof.harden.method import Training, TrainingJob, TrainingSet, methods
+from personaproof.harden.picl.sharded import gathered_weights
 from personaproof.harden.processes import main_process_first, processes
 from personaproof.harden.recipe import TrainingRecipe
 from personaproof.harden.result import HardenResult
-from personaproof.harden.rows import Row, RowSet
-from personaproof.harden.sharded import gathered_weights
 from personaproof.store.files import explained_files, read_json, write_json
 
 
 def harden(
     model_path: str | Path,
-    rows: RowSet | Sequence[Row],
+    data: TrainingSet,
     recipe: TrainingRecipe,
     out: Path,
     *,
@@ -38,27 +37,26 @@ def harden(
     callbacks: Sequence[TrainerCallback] = (),
     metrics: Mapping[str, Any] | None = None,
 ) -> HardenResult:
-    """Train the model at `model_path` (a folder or Hub id) on `rows` and save an adapter with tokenizer and model card
+    """Train the model at `model_path` (a folder or Hub id) on `data` and save an adapter with tokenizer and model card
     in ``out/adapter`` (``out/model`` for full fine-tuning).
 
     A training that was cut off goes on from its last checkpoint in `out`; a finished one is read back, not repeated.
     `fingerprint` names the base model's content for that; without it, its path does. `metrics` are measured numbers for
-    the card. Raises StoreError where `out` holds a training of other rows, recipe or model; otherwise what the method
-    raises.
+    the card. Raises StoreError where `out` holds a training on other data, or of another recipe or model; otherwise
+    what the method raises.
 
     Under ``accelerate launch`` every process calls this alike; together they train one model on steps of
-    `recipe.batch_rows`, the main process writes and reports, and all return the same result.
+    the same size as one alone would, the main process writes and reports, and all return the same result.
     """
-    row_set = rows if isinstance(rows, RowSet) else RowSet(tuple(rows))
-    if not row_set.rows:
-        raise DataError("there are no rows to train on.")
+    if not sum(data.counts.values()):
+        raise DataError("there is nothing to train on.")
     method = methods.get(recipe.method)
     if not isinstance(recipe, method.recipe):
         raise RecipeError(f"method {method.name!r} needs a {method.recipe.__name__}, not a {type(recipe).__name__}.")
     check_environment(recipe)
     team = processes()
     with main_process_first():
-        claim = _claim(out, str(fingerprint or model_path), row_set, recipe)
+        claim = _claim(out, str(fingerprint or model_path), data, recipe)
         done = _finished(out, claim, str(model_path), recipe)
     if done is not None:
         return done
@@ -69,11 +67,11 @@ def harden(
     with quietly(), _kept_logs(out), explained_files(out), explain_out_of_memory(ModelError, advice):
         dtype = training_dtype(recipe.dtype)
         model, tokenizer = load_for_training(str(model_path), recipe, dtype)
-        name, rows_ = str(model_path), row_set.rows
+        name = str(model_path)
         shown = progress if team.is_main_process else None
-        job = TrainingJob(model, tokenizer, name, rows_, recipe, dtype, checkpoints, shown, tuple(callbacks))
+        job = TrainingJob(model, tokenizer, name, data, recipe, dtype, checkpoints, shown, tuple(callbacks))
         training = method.train(job)
-        result = _result(out, name, row_set, recipe, training, time.monotonic() - started)
+        result = _result(out, name, data, recipe, training, time.monotonic() - started)
         weights = gathered_weights(model)
         with main_process_first():
             if team.is_main_process:
@@ -98,15 +96,15 @@ def _kept_logs(out: Path) -> Iterator[None]:
         del os.environ["TENSORBOARD_LOGGING_DIR"]
 
 
-def _claim(out: Path, model: str, rows: RowSet, recipe: TrainingRecipe) -> dict[str, Any]:
+def _claim(out: Path, model: str, data: TrainingSet, recipe: TrainingRecipe) -> dict[str, Any]:
     """Note in `out` what is trained there; StoreError where it is something else."""
     settings = recipe.model_dump(mode="json")
     claim = {
         "training_version": 1,
         "model": model,
-        "rows": rows.id,
+        "data": data.id,
         "recipe": settings,
-        "id": content_id("training", [model, rows.id, settings]),
+        "id": content_id("training", [model, data.id, settings]),
     }
     with explained_files(out):
         out.mkdir(parents=True, exist_ok=True)
@@ -114,7 +112,7 @@ def _claim(out: Path, model: str, rows: RowSet, recipe: TrainingRecipe) -> dict[
     if known is None:
         write_json(out / "training.json", claim)
     elif known.get("id") != claim["id"]:
-        differing = [key for key in ("model", "rows") if known.get(key) != claim[key]]
+        differing = [key for key in ("model", "data") if known.get(key) != claim[key]]
         then = known.get("recipe") or {}
         differing += [f"recipe.{key}" for key in settings if then.get(key) != settings[key]]
         raise StoreError(
@@ -143,12 +141,12 @@ def _finished(out: Path, claim: Mapping[str, Any], base_model: str, recipe: Trai
 
 
 def _result(
-    out: Path, base_model: str, rows: RowSet, recipe: TrainingRecipe, training: Training, seconds: float
+    out: Path, base_model: str, data: TrainingSet, recipe: TrainingRecipe, training: Training, seconds: float
 ) -> HardenResult:
-    left_out = {**rows.left_out, **training.left_out}
+    left_out = {**data.left_out, **training.left_out}
     folder = _folder(out, recipe)
     return HardenResult(
-        folder, base_model, recipe, rows.counts, left_out, training.steps, training.curve, round(seconds, 2)
+        folder, base_model, recipe, data.counts, left_out, training.steps, training.curve, round(seconds, 2)
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -12,17 +12,18 @@ from transformers import TrainerCallback, TrainingArguments
 from transformers.trainer_callback import PrinterCallback
 
 from personaproof.core import DataError, Progress, RecipeError
-from personaproof.harden.batch import has_weight
 from personaproof.harden.checkpoints import MarkComplete, newest_whole
-from personaproof.harden.collate import EncodedRow, Encoder
 from personaproof.harden.forward import base_of, output_head
-from personaproof.harden.frozen import frozen_rows
 from personaproof.harden.method import Method, Training, TrainingJob
-from personaproof.harden.picl import PassDataset, PICLTrainer
+from personaproof.harden.picl.batch import has_weight
+from personaproof.harden.picl.collate import EncodedRow, Encoder
+from personaproof.harden.picl.frozen import frozen_rows
+from personaproof.harden.picl.recipe import PICLRecipe
+from personaproof.harden.picl.rows import Row, RowSet
+from personaproof.harden.picl.schedule import schedule, step_sizes
+from personaproof.harden.picl.sharded import ShardedPICLTrainer
+from personaproof.harden.picl.trainer import PassDataset, PICLTrainer
 from personaproof.harden.processes import processes, splits_weights
-from personaproof.harden.recipe import PICLRecipe
-from personaproof.harden.schedule import schedule, step_sizes
-from personaproof.harden.sharded import ShardedPICLTrainer
 
 PLAIN_ATTENTION_TOKENS = 1024
 
@@ -33,10 +34,12 @@ def train_picl(job: TrainingJob) -> Training:
     recipe = job.recipe
     if not isinstance(recipe, PICLRecipe):
         raise RecipeError(f"PICL needs a PICLRecipe, not a {type(recipe).__name__}.")
+    if not isinstance(job.data, RowSet):
+        raise DataError(f"PICL learns from training rows, not from a {type(job.data).__name__}.")
     config = base_of(job.model).config.get_text_config()
     encoder = Encoder(job.tokenizer, job.name, _eos_ids(job.model))
     longest = recipe.max_length or int(config.max_position_embeddings)
-    encoded, left_out = _usable(job, recipe, encoder, longest)
+    encoded, left_out = _usable(job.data.rows, recipe, encoder, longest)
 
     _choose_attention(job.model, max(row.longest for row in encoded))
     head = output_head(job.model)
@@ -70,10 +73,10 @@ def train_picl(job: TrainingJob) -> Training:
 
 
 def _usable(
-    job: TrainingJob, recipe: PICLRecipe, encoder: Encoder, longest: int
+    rows: Sequence[Row], recipe: PICLRecipe, encoder: Encoder, longest: int
 ) -> tuple[list[EncodedRow], dict[str, int]]:
-    weighty = [row for row in job.rows if has_weight(row, recipe)]
-    left_out = Counter(f"{row.kind}: no weight in this recipe" for row in job.rows if not has_weight(row, recipe))
+    weighty = [row for row in rows if has_weight(row, recipe)]
+    left_out = Counter(f"{row.kind}: no weight in this recipe" for row in rows if not has_weight(row, recipe))
     encoded = encoder.encode(weighty)
     fitting = [row for row in encoded if row.longest <= longest]
     for row in encoded:

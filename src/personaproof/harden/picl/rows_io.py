@@ -14,7 +14,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from personaproof.core import DataError, Persona, Request, suggest
-from personaproof.harden.rows import Kind, Row
+from personaproof.harden.picl.rows import Kind, Row
 
 _KINDS: dict[str, Kind] = {"dpo": "preference", "sft": "sft", "preserve": "preserve"}
 _TYPES = {kind: name for name, kind in _KINDS.items()}

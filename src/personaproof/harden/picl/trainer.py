@@ -16,13 +16,8 @@ from torch.utils.data import Dataset, SequentialSampler
 from transformers import Trainer, TrainerCallback
 
 from personaproof.core import ModelError, RecipeError
-from personaproof.harden.adaptive import AdaptiveWeight
-from personaproof.harden.batch import collate, totals
-from personaproof.harden.collate import EncodedRow
 from personaproof.harden.divergence import KL, Divergence
-from personaproof.harden.ema import WeightAverage
 from personaproof.harden.forward import base_of, final_hidden, without_dropout
-from personaproof.harden.frozen import FrozenRow
 from personaproof.harden.head import OutputHead, Teacher
 from personaproof.harden.losses import (
     dpo_loss,
@@ -32,9 +27,14 @@ from personaproof.harden.losses import (
     token_logprobs,
     token_logprobs_and_kl,
 )
-from personaproof.harden.recipe import PICLRecipe
-from personaproof.harden.rows import Row
-from personaproof.harden.schedule import split_by_length
+from personaproof.harden.picl.adaptive import AdaptiveWeight
+from personaproof.harden.picl.batch import collate, totals
+from personaproof.harden.picl.collate import EncodedRow
+from personaproof.harden.picl.ema import WeightAverage
+from personaproof.harden.picl.frozen import FrozenRow
+from personaproof.harden.picl.recipe import PICLRecipe
+from personaproof.harden.picl.rows import Row
+from personaproof.harden.picl.schedule import split_by_length
 
 LABELS = {
     "preference": ("dpo", "chosen_nll", "pic"),

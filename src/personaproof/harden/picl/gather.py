@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from personaproof.core import Outcome, Persona, Request, Trial
-from personaproof.harden.recipe import PICLRecipe
-from personaproof.harden.rows import RowSet, build_rows
+from personaproof.harden.picl.recipe import PICLRecipe
+from personaproof.harden.picl.rows import RowSet, build_rows
 from personaproof.store import Collector
 
 

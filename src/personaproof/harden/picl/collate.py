@@ -16,7 +16,7 @@ from torch import Tensor
 
 from personaproof.core import Conversation, ModelError, direct, resolve_framing
 from personaproof.engines import Prompts
-from personaproof.harden.rows import Row
+from personaproof.harden.picl.rows import Row
 
 _PROBE = "zebra crossing"
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from personaproof.core import Answer, DataError, Outcome, Persona, Request, content_id
-from personaproof.harden.recipe import PICLRecipe
+from personaproof.harden.picl.recipe import PICLRecipe
 
 Kind = Literal["preference", "sft", "preserve"]
 KINDS: tuple[Kind, ...] = ("preference", "sft", "preserve")

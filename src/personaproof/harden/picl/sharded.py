@@ -11,7 +11,7 @@ from torch.distributed.tensor import DTensor
 
 from personaproof.core import ModelError
 from personaproof.harden.forward import base_of, final_hidden, without_dropout
-from personaproof.harden.picl import PICLTrainer
+from personaproof.harden.picl.trainer import PICLTrainer
 
 
 class ShardedPICLTrainer(PICLTrainer):

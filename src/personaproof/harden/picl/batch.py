@@ -9,10 +9,10 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
-from personaproof.harden.collate import EncodedRow, Packed, TokenSequence, pack
-from personaproof.harden.frozen import FrozenRow
-from personaproof.harden.recipe import PICLRecipe
-from personaproof.harden.rows import Row
+from personaproof.harden.picl.collate import EncodedRow, Packed, TokenSequence, pack
+from personaproof.harden.picl.frozen import FrozenRow
+from personaproof.harden.picl.recipe import PICLRecipe
+from personaproof.harden.picl.rows import Row
 
 T = TypeVar("T")
 Group = str

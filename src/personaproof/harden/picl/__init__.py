@@ -1,0 +1,1 @@
+"""Persona-Invariant Consistency Learning: rows, the joint loss on the transformers Trainer, its variants."""
