@@ -124,6 +124,10 @@ def test_mention(text: str, mark: float | None) -> None:
 def test_mention_names_options_of_any_words() -> None:
     answer = mention_answer("Tell the boss (in writing).", ["Say nothing"])
     assert mention_reward(asked(1), said("I'd say nothing"), answer=[answer]) == [WRONG]
+    answer = mention_answer("Save the dog and the cat.", ["Save the dog", "Sit. Stay! Wait"])
+    marks = {"Save the dog and the cat": RIGHT, "Save the dog!": WRONG, "I say: sit. Stay! Wait.": WRONG,
+             "Save the dog and the cat; do not save the dog.": None}  # fmt: skip
+    assert mention_reward(asked(4), said(*marks), answer=[answer] * 4) == list(marks.values())
     for options in (("One", ["one"]), ("One", []), ("One | two", ["three"]), ("", ["three"])):
         with pytest.raises(ValueError):
             mention_answer(*options)

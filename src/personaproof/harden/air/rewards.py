@@ -30,9 +30,10 @@ from personaproof.core import (
     UtilityJudge,
     suggest,
 )
-from personaproof.data.metagroups import CHOICE, mention_options
+from personaproof.data.metagroups import CHOICE
+from personaproof.harden.air.decision import decided_right
 from personaproof.judges.multiple_choice import chosen_letter
-from personaproof.judges.text import normalise, sentences, without_reasoning
+from personaproof.judges.text import normalise, without_reasoning
 
 Messages = Sequence[Mapping[str, str]]
 Reward = Callable[..., list[float | None]]
@@ -116,7 +117,8 @@ def mention_reward(
     Right where it names the right option alone, wrong where it names others alone or where no sentence names any. A
     sentence that names both ("X rather than Y") is beyond a rule and gives None.
     """
-    return [_decision(text_of(said), right, scale) for said, right in zip(completions, answer, strict=True)]
+    found = [decided_right(text_of(said), right) for said, right in zip(completions, answer, strict=True)]
+    return [None if right is None else scale.verdict(right) for right in found]
 
 
 def safety_reward(judge: Judge, scale: Scale = SCALE, manner: UtilityJudge | None = None) -> Reward:
@@ -264,20 +266,6 @@ def _take_the_step(
     for i, rating in zip(at, manner.rate([exchanges[i] for i in at]), strict=True):
         if rating.manner is not Answer.YES:
             marks[i] = scale.right if rating.manner is Answer.NO else None
-
-
-def _decision(said: str, answer: str, scale: Scale) -> float | None:
-    right, others = mention_options(answer)
-    for sentence in sentences(without_reasoning(normalise(said)) or ""):
-        named = [_names(sentence.text, option) for option in (right, *others)]
-        if any(named):
-            return None if named[0] and any(named[1:]) else scale.verdict(named[0])
-    return scale.wrong
-
-
-def _names(sentence: str, option: str) -> bool:
-    wanted = " ".join(normalise(option).lower().strip(" .!?").split())
-    return re.search(rf"(?<![\w-]){re.escape(wanted)}(?![\w-])", sentence) is not None
 
 
 def _maths_verifier() -> tuple[Callable[[str], list[Any]], Callable[[list[Any], list[Any]], bool]]:
