@@ -13,6 +13,9 @@ from transformers import TrainerCallback
 from personaproof.core import Progress, Registry
 from personaproof.harden.recipe import TrainingRecipe
 
+Reward = Callable[..., list[float | None]]
+"""TRL's signature: ``reward(prompts, completions, **columns)``, one number a completion; None where it cannot tell."""
+
 
 class TrainingSet(Protocol):
     """What a method learns from: training rows, meta-groups, prompts."""
@@ -47,6 +50,8 @@ class TrainingJob:
     checkpoints: Path
     progress: Progress | None = None
     callbacks: Sequence[TrainerCallback] = ()
+    reward: Reward | None = None
+    """For methods that learn from rewards."""
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from personaproof.engines._loading import explain_out_of_memory
 from personaproof.harden.card import write_card
 from personaproof.harden.environment import check_environment
 from personaproof.harden.loading import load_for_training, quietly, training_dtype
-from personaproof.harden.method import Training, TrainingJob, TrainingSet, methods
+from personaproof.harden.method import Reward, Training, TrainingJob, TrainingSet, methods
 from personaproof.harden.picl.sharded import gathered_weights
 from personaproof.harden.processes import main_process_first, processes
 from personaproof.harden.recipe import TrainingRecipe
@@ -35,6 +35,7 @@ def harden(
     fingerprint: str | None = None,
     progress: Progress | None = None,
     callbacks: Sequence[TrainerCallback] = (),
+    reward: Reward | None = None,
     metrics: Mapping[str, Any] | None = None,
 ) -> HardenResult:
     """Train the model at `model_path` (a folder or Hub id) on `data` and save an adapter with tokenizer and model card
@@ -69,7 +70,7 @@ def harden(
         model, tokenizer = load_for_training(str(model_path), recipe, dtype)
         name = str(model_path)
         shown = progress if team.is_main_process else None
-        job = TrainingJob(model, tokenizer, name, data, recipe, dtype, checkpoints, shown, tuple(callbacks))
+        job = TrainingJob(model, tokenizer, name, data, recipe, dtype, checkpoints, shown, tuple(callbacks), reward)
         training = method.train(job)
         result = _result(out, name, data, recipe, training, time.monotonic() - started)
         weights = gathered_weights(model)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
-from transformers import TrainerCallback, TrainingArguments
+from transformers import TrainingArguments
 from transformers.trainer_callback import PrinterCallback
 
-from personaproof.core import DataError, Progress, RecipeError
+from personaproof.core import DataError, RecipeError
 from personaproof.harden.checkpoints import MarkComplete, newest_whole
 from personaproof.harden.forward import base_of, output_head
 from personaproof.harden.method import Method, Training, TrainingJob
@@ -24,6 +24,7 @@ from personaproof.harden.picl.schedule import schedule, step_sizes
 from personaproof.harden.picl.sharded import ShardedPICLTrainer
 from personaproof.harden.picl.trainer import PassDataset, PICLTrainer
 from personaproof.harden.processes import processes, splits_weights
+from personaproof.harden.reporting import Report, curve_of
 
 PLAIN_ATTENTION_TOKENS = 1024
 
@@ -63,13 +64,12 @@ def train_picl(job: TrainingJob) -> Training:
         processing_class=job.tokenizer,
         args=_arguments(job, recipe, steps, parts),
         train_dataset=PassDataset(batches, parts * count, encoded, frozen, recipe, encoder.pad_id),
-        callbacks=[MarkComplete(), *job.callbacks, *([_Report(job.progress)] if job.progress else [])],
+        callbacks=[MarkComplete(), *job.callbacks, *([Report(job.progress)] if job.progress else [])],
     )
     trainer.remove_callback(PrinterCallback)  # it would print every step's losses in the middle of the progress bar
     checkpoint = newest_whole(job.checkpoints)
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-    curve = tuple(_numbers(entry) for entry in trainer.state.log_history if "loss" in entry)
-    return Training(int(trainer.state.global_step), curve, left_out)
+    return Training(int(trainer.state.global_step), curve_of(trainer.state.log_history), left_out)
 
 
 def _usable(
@@ -128,23 +128,6 @@ def _arguments(job: TrainingJob, recipe: PICLRecipe, steps: int, parts: int) -> 
         report_to=list(recipe.report_to) or "none",
         disable_tqdm=True,
     )
-
-
-def _numbers(entry: Mapping[str, Any]) -> dict[str, float]:
-    return {key: int(value) if key == "step" else float(value) for key, value in entry.items()}
-
-
-class _Report(TrainerCallback):  # type: ignore[misc]
-    """Passes (steps done, steps) on."""
-
-    def __init__(self, progress: Progress) -> None:
-        self.progress = progress
-
-    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        self.progress(state.global_step, state.max_steps)
-
-    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        self.progress(state.global_step, state.max_steps)
 
 
 picl = Method("picl", PICLRecipe, train_picl)

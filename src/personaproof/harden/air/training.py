@@ -1,0 +1,120 @@
+"""GRPO on meta-groups as hardening methods: `air`, `vrex` and plain `grpo`."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from typing import Any
+
+import torch
+from datasets import Dataset
+from transformers.trainer_callback import PrinterCallback
+from trl import GRPOConfig
+
+from personaproof.core import DataError, RecipeError
+from personaproof.harden.air.groups import GroupSet, schedule
+from personaproof.harden.air.recipe import AIRRecipe
+from personaproof.harden.air.trainer import AIRTrainer
+from personaproof.harden.checkpoints import MarkComplete, newest_whole
+from personaproof.harden.method import Method, Training, TrainingJob
+from personaproof.harden.processes import processes
+from personaproof.harden.reporting import Report, curve_of
+
+
+def train_groups(job: TrainingJob) -> Training:
+    """Train the job's model in place. Raises RecipeError where a step cannot hold whole groups in equal passes,
+    DataError for other data than meta-groups or without a reward, ModelError for a gradient that is not finite."""
+    recipe, data = job.recipe, job.data
+    if not isinstance(recipe, AIRRecipe):
+        raise RecipeError(f"method {recipe.method!r} needs an AIRRecipe, not a {type(recipe).__name__}.")
+    if not isinstance(data, GroupSet) or job.reward is None:
+        raise DataError(f"method {recipe.method!r} learns from meta-groups with a reward.")
+    rollouts = recipe.groups_per_step * data.size * recipe.generations
+    share = rollouts // processes().num_processes
+    if share * processes().num_processes != rollouts:
+        raise RecipeError(
+            f"a step of {rollouts} rollouts ({recipe.groups_per_step} groups of {data.size} prompts, "
+            f"{recipe.generations} each) cannot be shared by {processes().num_processes} processes; change "
+            "groups_per_step or generations."
+        )
+    each_pass = _largest_divisor(share, recipe.micro_batch_rows or share)
+    steps = recipe.max_steps or max(1, math.ceil(recipe.epochs * len(data.groups) / recipe.groups_per_step))
+    plan = schedule([group.domain for group in data.groups], recipe.groups_per_step, steps, recipe.seed)
+    if job.tokenizer.padding_side != "left":
+        job.tokenizer.padding_side = "left"
+    trainer = AIRTrainer(
+        recipe=recipe,
+        steps=plan,
+        model=job.model,
+        reward_funcs=job.reward,
+        args=_arguments(job, recipe, steps, each_pass, share // each_pass),
+        train_dataset=Dataset.from_list(data.rows()),
+        processing_class=job.tokenizer,
+        callbacks=[MarkComplete(), *job.callbacks, *([Report(job.progress)] if job.progress else [])],
+    )
+    trainer.remove_callback(PrinterCallback)
+    checkpoint = newest_whole(job.checkpoints)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*lr_scheduler.step.*")
+        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    if hasattr(job.model, "peft_config") and "ref" in job.model.peft_config:
+        job.model.delete_adapter("ref")  # TRL's copy of the adapter at the start, for the divergence
+    return Training(int(trainer.state.global_step), curve_of(trainer.state.log_history))
+
+
+def _largest_divisor(number: int, most: int) -> int:
+    """The largest divisor of `number` that is at most `most`: passes of a step are of equal size."""
+    return next(size for size in range(min(number, most), 0, -1) if number % size == 0)
+
+
+def _arguments(job: TrainingJob, recipe: AIRRecipe, steps: int, each_pass: int, passes: int) -> GRPOConfig:
+    device = job.model.device.type
+    vllm: dict[str, Any] = {}
+    if recipe.vllm is not None:
+        vllm = {
+            "use_vllm": True,
+            "vllm_mode": recipe.vllm.mode,
+            "vllm_server_base_url": recipe.vllm.server_base_url,
+            "vllm_gpu_memory_utilization": recipe.vllm.gpu_memory_utilization,
+            "vllm_tensor_parallel_size": recipe.vllm.tensor_parallel_size,
+        }
+    return GRPOConfig(
+        output_dir=str(job.checkpoints),
+        max_steps=steps,
+        per_device_train_batch_size=each_pass,
+        gradient_accumulation_steps=passes,
+        steps_per_generation=passes,  # a step's groups are generated together, by the policy that is updated
+        num_iterations=1,
+        num_generations=recipe.generations,
+        max_completion_length=recipe.max_new_tokens,
+        temperature=recipe.temperature,
+        top_p=recipe.top_p,
+        top_k=0,
+        beta=recipe.beta,
+        loss_type=recipe.loss_type,
+        scale_rewards=recipe.scale_rewards,
+        learning_rate=recipe.learning_rate,
+        lr_scheduler_type="cosine",
+        warmup_steps=recipe.warmup,
+        weight_decay=recipe.weight_decay,
+        max_grad_norm=recipe.max_grad_norm,
+        seed=recipe.seed,
+        data_seed=recipe.seed,
+        bf16=job.dtype == torch.bfloat16,
+        use_cpu=device == "cpu",
+        dataloader_pin_memory=device == "cuda",
+        gradient_checkpointing=recipe.gradient_checkpointing,
+        gradient_checkpointing_kwargs={"use_reentrant": False} if recipe.gradient_checkpointing else None,
+        ddp_find_unused_parameters=False if recipe.trains_adapter else None,
+        remove_unused_columns=False,
+        logging_steps=1,
+        logging_nan_inf_filter=False,
+        save_steps=recipe.checkpoint_every,
+        save_total_limit=2,
+        report_to=list(recipe.report_to) or "none",
+        disable_tqdm=True,
+        **vllm,
+    )
+
+
+air, vrex, grpo = (Method(name, AIRRecipe, train_groups) for name in ("air", "vrex", "grpo"))
