@@ -1,20 +1,59 @@
 """Directions in activations: reading them, finding them, and steering, ablating or bounding along them."""
 
+from personaproof.directions.decision import decision_indices
+from personaproof.directions.difference import Difference, difference_in_means
 from personaproof.directions.direction import Direction, check_fits
 from personaproof.directions.interventions import When, ablate, cap, floor, steer
 from personaproof.directions.positions import Positions, Span
+from personaproof.directions.record import (
+    DECISION,
+    PROMPT_LAST,
+    RESPONSE_FIRST,
+    RESPONSE_MEAN,
+    Means,
+    Passage,
+    Position,
+    mean_activations,
+    passages,
+    record,
+    template_positions,
+)
+from personaproof.directions.refusal import Candidate, Limits, NoDirectionError, RefusalDirection, refusal_direction
+from personaproof.directions.refusal_score import divergence, next_logits, refusal_score
 from personaproof.directions.structure import Anatomy, anatomy
 
 __all__ = [
+    "DECISION",
+    "PROMPT_LAST",
+    "RESPONSE_FIRST",
+    "RESPONSE_MEAN",
     "Anatomy",
+    "Candidate",
+    "Difference",
     "Direction",
+    "Limits",
+    "Means",
+    "NoDirectionError",
+    "Passage",
+    "Position",
     "Positions",
+    "RefusalDirection",
     "Span",
     "When",
     "ablate",
     "anatomy",
     "cap",
     "check_fits",
+    "decision_indices",
+    "difference_in_means",
+    "divergence",
     "floor",
+    "mean_activations",
+    "next_logits",
+    "passages",
+    "record",
+    "refusal_direction",
+    "refusal_score",
     "steer",
+    "template_positions",
 ]
