@@ -134,11 +134,11 @@ def _requests(harmful: bool, n: int = 60) -> list[Request]:
 
 @pytest.fixture(scope="session")
 def planted(tiny_llama: Path) -> SimpleNamespace:
-    """A chat model built by hand in which one known direction, and nothing else, decides between refusing and complying.
+    """A chat model built by hand in which one direction, and nothing else, decides between refusing and complying.
 
-    A "#" among the user's words puts `r` into the stream at every later token, through uniform attention in block 0; the
-    output head reads `r` for the refusing token. Everything else is noise orthogonal to `r`. `plant(reads_direction)`
-    makes it, `requests(harmful, n)` are its requests, `judge` reads its answers.
+    A "#" among the user's words puts `r` into the stream at every later token, through uniform attention in block 0;
+    the output head reads `r` for the refusing token. Everything else is noise orthogonal to `r`.
+    `plant(reads_direction)` makes it, `requests(harmful, n)` are its requests, `judge` reads its answers.
     """
     return SimpleNamespace(
         plant=lambda reads_direction=True: _plant(tiny_llama, reads_direction=reads_direction),

@@ -3,6 +3,8 @@
 from personaproof.directions.decision import decision_indices
 from personaproof.directions.difference import Difference, difference_in_means
 from personaproof.directions.direction import Direction, check_fits
+from personaproof.directions.files import load_direction, save_direction
+from personaproof.directions.gguf import export_gguf
 from personaproof.directions.interventions import When, ablate, cap, floor, steer
 from personaproof.directions.positions import Positions, Span
 from personaproof.directions.record import (
@@ -47,13 +49,16 @@ __all__ = [
     "decision_indices",
     "difference_in_means",
     "divergence",
+    "export_gguf",
     "floor",
+    "load_direction",
     "mean_activations",
     "next_logits",
     "passages",
     "record",
     "refusal_direction",
     "refusal_score",
+    "save_direction",
     "steer",
     "template_positions",
 ]
