@@ -1,5 +1,6 @@
 """Hardening: training rows from verdicts, losses, PICL and its variants, adapters with their model cards."""
 
+from personaproof.harden.air.training import air, grpo, vrex
 from personaproof.harden.leakage import check_disjoint
 from personaproof.harden.loop import LoopResult, run_loop
 from personaproof.harden.loop_plan import LoopRecipe, LoopSplits, loop_recipe, planned_calls
@@ -22,7 +23,8 @@ from personaproof.harden.selfplay import (
 from personaproof.harden.stages import Narrator, Stages
 from personaproof.harden.train import harden
 
-methods.add(picl.name, picl)
+for method in (picl, air, grpo, vrex):
+    methods.add(method.name, method)
 
 __all__ = [
     "CHECK_SHARE",

@@ -86,9 +86,9 @@ class AIRTrainer(GRPOTrainer):  # type: ignore[misc]
         # The student's: the last that were made, and the only ones with a gradient.
         assert self._logprobs is not None
         extra = auxiliary_loss(self._logprobs, inputs["completion_mask"], inputs[WEIGHTS])
-        self._metrics["train" if self.model.training else "eval"]["invariance_loss"].append(
-            self.accelerator.gather(extra.detach()).sum().item()
-        )
+        mode, passes = ("train", self.current_gradient_accumulation_steps) if self.model.training else ("eval", 1)
+        # TRL logs the mean over a step's passes, and J is their sum.
+        self._metrics[mode]["invariance_loss"].append(self.accelerator.gather(extra.detach()).sum().item() * passes)
         # The weights hold the mean over the whole step. Passes of a step add up; processes are averaged.
         processes: int = self.accelerator.num_processes
         return loss + self.recipe.weight * extra * processes
