@@ -80,7 +80,7 @@ class HardenBenchRecipe(Recipe):
         return PICLRecipe.model_validate({**shared, **own})
 
 
-_OPTIMISATION = frozenset(TrainingRecipe.model_fields)
+_OPTIMISATION = frozenset({*TrainingRecipe.model_fields, "batch_rows"})
 
 
 @dataclass(frozen=True)
