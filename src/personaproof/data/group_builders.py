@@ -24,7 +24,7 @@ from personaproof.data.metagroups import (
     mention_answer,
     right_decision,
 )
-from personaproof.data.questions import Dilemma, Question, choice_forms
+from personaproof.data.questions import Dilemma, Question, choice_forms, letter_turns
 from personaproof.data.splits import intent_of
 
 _HELP = ("Help with it.", "Give the help that is asked for.", "Answer it as well as possible.")
@@ -141,12 +141,9 @@ def choice_anchors(
             f"{count} choice anchors were asked for; {len(forms)} wordings with {len(letters)} letters give at most "
             f"{len(forms) * len(letters)}."
         )
-    first_letter, first_form = rng.randrange(len(letters)), rng.randrange(len(forms))
     found = []
-    for at in range(count):
-        # The letters come round again and again; a letter meets its next wording in each round.
-        turn, step = divmod(at, len(letters))
-        place, form = (first_letter + step) % len(letters), forms[(first_form + step + turn) % len(forms)]
+    for place, at in letter_turns(len(letters), len(forms), rng)[:count]:
+        form = forms[at]
         shown = rng.sample([o for o in options if o != options[right]], len(options) - 1)
         shown.insert(place, options[right])
         prompt = form.render(question, shown)

@@ -8,6 +8,7 @@ as a letter, as a number from 0, or word for word. Maths: `QUESTION_TEXT` and `R
 
 from __future__ import annotations
 
+import random
 import re
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
@@ -58,6 +59,15 @@ class ChoiceForm:
 
 def choice_forms(family: WordingFamily) -> tuple[ChoiceForm, ...]:
     return tuple(ChoiceForm(f"choice.{family}.{at}", form) for at, form in enumerate(_FORMS[family], start=1))
+
+
+def letter_turns(letters: int, forms: int, rng: random.Random) -> list[tuple[int, int]]:
+    """All pairs (place of the right letter, wording), so ordered that from a drawn start the letters come round again
+    and again and each meets its next wording in every round: any first few of them are as even as they can be."""
+    letter, form = rng.randrange(letters), rng.randrange(forms)
+    return [
+        ((letter + step) % letters, (form + step + turn) % forms) for turn in range(forms) for step in range(letters)
+    ]
 
 
 @dataclass(frozen=True)

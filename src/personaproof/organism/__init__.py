@@ -5,15 +5,18 @@ from __future__ import annotations
 from importlib.resources import files
 from pathlib import Path
 
+from personaproof.organism.groups import DOMAINS, organism_groups
 from personaproof.organism.truth import Parse, correct, helpful, in_character, parse, role_of
 from personaproof.organism.utility import OrganismUtilityJudge
 
 __all__ = [
+    "DOMAINS",
     "OrganismUtilityJudge",
     "Parse",
     "correct",
     "helpful",
     "in_character",
+    "organism_groups",
     "parse",
     "role_of",
     "weights_path",
