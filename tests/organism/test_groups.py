@@ -130,6 +130,8 @@ def test_what_cannot_be_made_is_an_error() -> None:
         organism_groups("math", "train", 1, seed=0)
     with pytest.raises(DataError, match="3 anchors asked for; a moral task of the organism has 2"):
         organism_groups("moral", "train", 1, seed=0, anchors=3)
+    with pytest.raises(DataError, match="-1 anchors asked for"):
+        organism_groups("moral", "train", 1, seed=0, anchors=-1)
     with pytest.raises(DataError, match="no context 'plane'"):
         organism_groups("moral", "train", 1, seed=0, contexts=["plane"])
     with pytest.raises(DataError, match="5 different variants in 'plain'"):

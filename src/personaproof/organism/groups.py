@@ -104,7 +104,7 @@ def organism_groups(
     misses = 0
     while len(groups) < count:
         task = next(tasks)
-        if anchors > len(task.anchors):
+        if not 1 <= anchors <= len(task.anchors):
             raise DataError(f"{anchors} anchors asked for; a {domain} task of the organism has {len(task.anchors)}.")
         group = MetaGroup(task.domain, task.latent, (*task.anchors[:anchors], *_open(task, contexts, partition, rng)))
         misses = misses + 1 if group.id in groups else 0
