@@ -86,9 +86,9 @@ def test_every_rule_matches_float64_on_tiny_models(engine: TransformersEngine) -
 def test_difference_in_means_matches_float64_on_the_organism(organism: TransformersEngine) -> None:
     texts = _passages(organism)
     expected = _by_hand(organism, texts)
-    found = difference_in_means(organism, texts[:3], texts[3:], RULES)
-    difference = expected[:3].mean(0) - expected[3:].mean(0)
-    scale = expected.norm(dim=-1).amax(0)
+    found = difference_in_means(organism, texts[:3], texts[3:], RULES[:4])
+    difference = (expected[:3].mean(0) - expected[3:].mean(0))[:4]
+    scale = expected.norm(dim=-1).amax(0)[:4]
     assert ((found.vectors - difference).norm(dim=-1) <= 1e-5 * scale).all()
 
 

@@ -1,11 +1,14 @@
 """Directions in activations: reading them, finding them, and steering, ablating or bounding along them."""
 
+from personaproof.directions.axis import AssistantAxis, assistant_axis, axis
 from personaproof.directions.decision import decision_indices
 from personaproof.directions.difference import Difference, difference_in_means
 from personaproof.directions.direction import Direction, check_fits
 from personaproof.directions.files import load_direction, save_direction
 from personaproof.directions.gguf import export_gguf
 from personaproof.directions.interventions import When, ablate, cap, floor, steer
+from personaproof.directions.packs import RolePack, TraitPack, load_roles, load_trait, role_pack_names, trait_names
+from personaproof.directions.personas import PersonaVectors, persona_vectors
 from personaproof.directions.positions import Positions, Span
 from personaproof.directions.record import (
     DECISION,
@@ -22,7 +25,9 @@ from personaproof.directions.record import (
 )
 from personaproof.directions.refusal import Candidate, Limits, NoDirectionError, RefusalDirection, refusal_direction
 from personaproof.directions.refusal_score import divergence, next_logits, refusal_score
+from personaproof.directions.rollouts import rollouts
 from personaproof.directions.structure import Anatomy, anatomy
+from personaproof.directions.trait_judges import ComplianceTraitJudge, RubricTraitJudge, TraitJudge, TraitRating
 
 __all__ = [
     "DECISION",
@@ -30,20 +35,30 @@ __all__ = [
     "RESPONSE_FIRST",
     "RESPONSE_MEAN",
     "Anatomy",
+    "AssistantAxis",
     "Candidate",
+    "ComplianceTraitJudge",
     "Difference",
     "Direction",
     "Limits",
     "Means",
     "NoDirectionError",
     "Passage",
+    "PersonaVectors",
     "Position",
     "Positions",
     "RefusalDirection",
+    "RolePack",
+    "RubricTraitJudge",
     "Span",
+    "TraitJudge",
+    "TraitPack",
+    "TraitRating",
     "When",
     "ablate",
     "anatomy",
+    "assistant_axis",
+    "axis",
     "cap",
     "check_fits",
     "decision_indices",
@@ -52,13 +67,19 @@ __all__ = [
     "export_gguf",
     "floor",
     "load_direction",
+    "load_roles",
+    "load_trait",
     "mean_activations",
     "next_logits",
     "passages",
+    "persona_vectors",
     "record",
     "refusal_direction",
     "refusal_score",
+    "role_pack_names",
+    "rollouts",
     "save_direction",
     "steer",
     "template_positions",
+    "trait_names",
 ]

@@ -105,22 +105,32 @@ def mean_activations(
     passages: Sequence[Passage],
     positions: Sequence[Position] = (PROMPT_LAST,),
     layers: Sequence[int] | None = None,
+    *,
+    weights: Sequence[float] | None = None,
 ) -> Means:
-    """Mean activations over passages, without holding them all; otherwise as `record`. Raises DataError for none."""
-    if not passages:
+    """Mean activations over passages, without holding them all; otherwise as `record`.
+
+    `weights` (passages,), none below zero, make it a weighted mean. Raises DataError where there is nothing to take a
+    mean of.
+    """
+    share = torch.ones(len(passages), dtype=torch.float64)
+    if weights is not None:
+        share = torch.tensor(weights, dtype=torch.float64)
+    if not passages or not share.sum() > 0:
         raise DataError("there is nothing to take a mean of.")
+    share = share / share.sum()
     parts = anatomy(engine)
     chosen = _layers(parts, layers)
-    total = torch.zeros(len(positions), len(chosen), parts.width, dtype=torch.float64)
+    mean = torch.zeros(len(positions), len(chosen), parts.width, dtype=torch.float64)
     length = torch.zeros(len(positions), len(chosen), dtype=torch.float64)
 
     def keep(rows: list[int], at: int, read: Tensor) -> None:
-        read = read.to(total)
-        total[:, at] += read.sum(0)
-        length[:, at] += read.norm(dim=-1).sum(0)
+        read = read.to(mean)
+        mean[:, at] += torch.einsum("r,rpw->pw", share[rows], read)
+        length[:, at] += torch.einsum("r,rp->p", share[rows], read.norm(dim=-1))
 
     _read(engine, parts, passages, positions, chosen, keep)
-    return Means(total / len(passages), length / len(passages), len(passages))
+    return Means(mean, length, len(passages))
 
 
 def _read(

@@ -136,7 +136,7 @@ def refusal_direction(
     found = difference_in_means(engine, data.train[True], data.train[False], positions)
     trial = _Trial(engine, data, limits, parts.depth)
     candidates = tuple(
-        trial.assess(position.name, layer, found.vectors[at, layer].float())
+        trial.assess(position.name, layer, found.vectors[at, layer].float(), differs=found.differs(at, layer))
         for at, position in enumerate(positions)
         for layer in range(parts.depth)
     )
@@ -170,12 +170,11 @@ class _Trial:
         self.harmless_score = self._score(self.plain)
         self.harmful_score = self._score(next_logits(engine, self.harmful))
 
-    def assess(self, position: str, layer: int, vector: Tensor) -> Candidate:
+    def assess(self, position: str, layer: int, vector: Tensor, *, differs: bool) -> Candidate:
         norm = float(vector.norm())
         if layer >= self.limits.depth * self.depth:
             return Candidate(position, layer, norm, reasons=(f"layer not below {self.limits.depth:.0%} of the depth",))
-        if not math.isfinite(norm) or norm <= 1e-6:
-            # As where all prompts are the same up to here: the first layer's input at a template token.
+        if not differs:
             return Candidate(position, layer, norm, reasons=("no difference between harmful and harmless",))
         with ablate(self.engine, vector):
             bypass = self._score(next_logits(self.engine, self.harmful))

@@ -1,0 +1,147 @@
+"""Persona vectors: from how a model acts under a trait's instructions and under their opposite (Chen et al. 2025,
+2507.21509), of which the compliant persona is one (2606.26161)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from personaproof.core import (
+    DataError,
+    Exchange,
+    ModelError,
+    Persona,
+    Request,
+    Sampling,
+    content_id,
+    resolve_framing,
+)
+from personaproof.directions.decision import decision_indices
+from personaproof.directions.difference import Difference, difference_in_means
+from personaproof.directions.direction import Direction, describe_source
+from personaproof.directions.packs import TraitPack
+from personaproof.directions.record import DECISION, PROMPT_LAST, RESPONSE_FIRST, RESPONSE_MEAN, Passage, Position
+from personaproof.directions.rollouts import rollouts
+from personaproof.directions.structure import anatomy
+from personaproof.directions.trait_judges import TraitJudge, TraitRating
+from personaproof.engines import TransformersEngine
+
+POSITIONS = (PROMPT_LAST, RESPONSE_FIRST, RESPONSE_MEAN, DECISION)
+THRESHOLD = 50.0
+"""Answers count for a side from this trait score on or below it, and with at least this coherence."""
+LEAST = 8
+ROLLOUT = Sampling(temperature=1.0, top_p=1.0, max_new_tokens=128)
+
+
+@dataclass(frozen=True, eq=False)
+class PersonaVectors:
+    """A trait's difference in means at every position rule and layer, positive minus negative."""
+
+    trait: str
+    difference: Difference
+    counts: dict[str, int]
+    """Answers kept on each side, and left out by reason."""
+    source: dict[str, Any]
+    data: str
+
+    def direction(self, position: Position, layer: int) -> Direction:
+        """The vector at one place. Raises ModelError where it was not read there or nothing differs there (as in the
+        first layer at a token of the template)."""
+        names = [one.name for one in self.difference.positions]
+        depth = self.difference.vectors.shape[1]
+        if position.name not in names or not 0 <= layer < depth:
+            raise ModelError(
+                f"the trait {self.trait!r} was not read at {position.name}, layer {layer}; there are "
+                f"{', '.join(names)} and layers 0 to {depth - 1}."
+            )
+        at = names.index(position.name)
+        if not self.difference.differs(at, layer):
+            raise ModelError(f"nothing differs at {position.name}, layer {layer}; choose another place.")
+        return Direction(
+            vector=self.difference.vectors[at, layer].float(),
+            layer=layer,
+            position=position.name,
+            method=f"trait:{self.trait}",
+            **self.source,
+            data=self.data,
+            activation_norm=float(self.difference.activation_norm[at, layer]),
+        )
+
+
+def persona_vectors(
+    engine: TransformersEngine,
+    trait: TraitPack,
+    judge: TraitJudge,
+    *,
+    positions: Sequence[Position] = POSITIONS,
+    sampling: Sampling = ROLLOUT,
+    samples: int = 1,
+    seed: int = 0,
+) -> PersonaVectors:
+    """Ask every question under every instruction, `samples` times, and keep the answers in which the instruction took:
+    trait at least 50 (positive) or below 50 (negative), coherence at least 50.
+
+    Raises DataError, with the counts, where fewer than 8 answers are left on a side.
+    """
+    framing = resolve_framing("auto", engine.supports_system)
+    asked = [
+        (positive, Persona(instruction), Request(question, trait.harmful))
+        for positive, instructions in ((True, trait.positive), (False, trait.negative))
+        for instruction in instructions
+        for question in trait.questions
+        for _ in range(samples)
+    ]
+    conversations = [framing.render(persona, request) for _, persona, request in asked]
+    answers = rollouts(engine, conversations[::samples], sampling, seed=seed, samples=samples)
+    ratings = judge.rate(
+        trait,
+        [
+            Exchange(request, conversation, answer.text, persona)
+            for (_, persona, request), conversation, answer in zip(asked, conversations, answers, strict=True)
+        ],
+    )
+    counts = dict.fromkeys(("positive", "negative", "unjudged", "incoherent", "trait_absent", "empty", "undecided"), 0)
+    kept: list[tuple[bool, int]] = []
+    for index, ((positive, *_), rating) in enumerate(zip(asked, ratings, strict=True)):
+        problem = _problem(rating, positive) if answers[index].tokens else "empty"
+        if problem:
+            counts[problem] += 1
+        else:
+            kept.append((positive, index))
+    _check_enough(trait, [positive for positive, _ in kept], counts)
+    prompts = engine.prompt_tokens([conversations[index] for _, index in kept])
+    decisions = decision_indices([answers[index].tokens for _, index in kept], [not positive for positive, _ in kept])
+    sides: dict[bool, list[Passage]] = {True: [], False: []}
+    for (positive, index), prompt, decision in zip(kept, prompts, decisions, strict=True):
+        if decision is None:
+            counts["undecided"] += 1
+        else:
+            sides[positive].append(Passage(tuple(prompt), tuple(answers[index].tokens), decision))
+    counts["positive"], counts["negative"] = len(sides[True]), len(sides[False])
+    _check_enough(trait, [positive for positive, side in sides.items() for _ in side], counts)
+    return PersonaVectors(
+        trait.name,
+        difference_in_means(engine, sides[True], sides[False], positions),
+        counts,
+        describe_source(engine, anatomy(engine)),
+        content_id("data", [trait.model_dump(), judge.id, sampling.id, samples, seed]),
+    )
+
+
+def _problem(rating: TraitRating, positive: bool) -> str | None:
+    if rating.trait is None or rating.coherence is None:
+        return "unjudged"
+    if rating.coherence < THRESHOLD:
+        return "incoherent"
+    return None if (rating.trait >= THRESHOLD) == positive else "trait_absent"
+
+
+def _check_enough(trait: TraitPack, kept: Sequence[bool], counts: dict[str, int]) -> None:
+    left = {"positive": sum(kept), "negative": len(kept) - sum(kept)}
+    if min(left.values()) < LEAST:
+        left_out = {reason: n for reason, n in counts.items() if reason not in left}
+        raise DataError(
+            f"too few answers show the trait {trait.name!r} or its opposite as told: {left}, at least {LEAST} of each "
+            f"are needed; left out: {left_out}. Use other instructions or questions, more samples, or another judge."
+        )
