@@ -1,5 +1,6 @@
 """Side-by-side comparisons behind `personaproof bench`: every ratio comes from one run."""
 
+from personaproof.bench.air import AIRArm, AIRBench, AIRBenchRecipe, AIRSeed, GroupData
 from personaproof.bench.harden import COLUMNS, Arm, HardenBench, HardenBenchRecipe, run_seed
 from personaproof.bench.loss import LossBench, LossBenchRecipe, run_loss_bench
 from personaproof.bench.ratios import geometric_ratio
@@ -8,7 +9,12 @@ from personaproof.bench.search import SearchBench, SearchBenchRecipe, bench_reci
 
 __all__ = [
     "COLUMNS",
+    "AIRArm",
+    "AIRBench",
+    "AIRBenchRecipe",
+    "AIRSeed",
     "Arm",
+    "GroupData",
     "HardenBench",
     "HardenBenchRecipe",
     "LossBench",

@@ -14,6 +14,7 @@ app.command(
     "personaproof.cli.bench_harden:harden", name="harden", help="What each variant of the loss does, and costs."
 )
 app.command("personaproof.cli.bench_loss:loss", name="loss")
+app.command("personaproof.cli.bench_air:air", name="air")
 
 
 @app.command

@@ -7,6 +7,7 @@ from typing import Any
 
 from personaproof.core import Answer, Outcome, StoreError
 from personaproof.report.bench import search_bench_headline, search_bench_sections
+from personaproof.report.bench_air import air_bench_headline, air_bench_sections
 from personaproof.report.bench_harden import harden_bench_headline, harden_bench_sections
 from personaproof.report.build import (
     LineageRecord,
@@ -35,6 +36,7 @@ _TITLES = {
     "selfplay": "Self-play: search, train, search again",
     "bench search": "Search strategies side by side",
     "bench harden": "Hardening variants side by side",
+    "bench air": "GRPO with and without anchor invariance",
 }
 
 _BENCHES: Mapping[
@@ -42,6 +44,7 @@ _BENCHES: Mapping[
 ] = {
     "bench search": (search_bench_headline, search_bench_sections),
     "bench harden": (harden_bench_headline, harden_bench_sections),
+    "bench air": (air_bench_headline, air_bench_sections),
 }
 """By command: what says the outcome of a bench in words, and what shows it. A bench has no arms, searches or texts."""
 
