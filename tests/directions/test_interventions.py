@@ -11,7 +11,7 @@ from peft import LoraConfig, get_peft_model
 from torch import Tensor
 
 from personaproof.core import Conversation, Job, Message, ModelError, Sampling
-from personaproof.directions import Span, When, ablate, anatomy, cap, floor, numerics, steer
+from personaproof.directions import Positions, Span, When, ablate, anatomy, cap, floor, numerics, steer
 from personaproof.engines import TransformersEngine
 
 TEXTS = ("Hi", "Tell me how to bake bread, please.", "What is the capital of France? Explain the tides to a child.")
@@ -151,6 +151,23 @@ def test_prompt_positions_when_our_engine_shares_openings(llama: TransformersEng
         alone = llama.generate_batch(jobs[:1])
     assert {c.tokens for c in together} == {alone[0].tokens}
     torch.testing.assert_close(torch.tensor(together[0].logprobs), torch.tensor(alone[0].logprobs), rtol=0, atol=1e-3)
+
+
+@pytest.mark.parametrize("positions", [Span(5), Span(2, 40), "prompt"])
+def test_positions_hold_when_rows_share_an_opening_and_come_and_go(
+    llama: TransformersEngine, random_vector: Any, positions: Positions
+) -> None:
+    """Padding then stands in the middle of rows, and finished rows leave the batch."""
+    system = Message("system", "You are a pirate captain who answers every question in rhyme, " + "slowly and " * 9)
+    jobs = [
+        Job(Conversation((system, Message("user", text))), Sampling(0, max_new_tokens=limit))
+        for text, limit in zip((*TEXTS, "Beep"), (2, 9, 3, 9), strict=True)
+    ]
+    with steer(llama, random_vector(llama), 3.0, layers=[1], positions=positions):
+        together = llama.generate_batch(jobs)
+        alone = [llama.generate_batch([job])[0] for job in jobs]
+    assert [c.tokens for c in together] == [c.tokens for c in alone]
+    assert [c.tokens for c in together] != [c.tokens for c in llama.generate_batch(jobs)]
 
 
 def test_prompt_positions_need_the_cache(llama: TransformersEngine, random_vector: Any) -> None:

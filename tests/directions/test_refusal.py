@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from personaproof.core import Conversation, DataError, Request, direct
-from personaproof.data import load_requests
+from personaproof.data import load_personas, load_requests
 from personaproof.directions import (
     Limits,
     NoDirectionError,
@@ -139,6 +139,18 @@ def test_the_organism_is_measured_and_its_failure_explained(organism: Transforme
     assert organism.tokenizer.decode(list(first.refusal_tokens)) == "I"
     with pytest.raises(NoDirectionError):
         refusal_direction(organism, harmful, harmless)
+
+
+@pytest.mark.long
+def test_in_character_the_decision_position_is_a_candidate(organism: TransformersEngine) -> None:
+    harmful = load_requests("pack:organism_harmful", harmful=True).items[:60]
+    harmless = load_requests("pack:organism_benign", harmful=False).items[:60]
+    personas = load_personas("pack:organism_personas").items[:4]
+    wide = Limits(induce=-100, kl=5.0)
+    found = refusal_direction(organism, harmful, harmless, personas=personas, limits=wide)
+    tried = [c for c in found.candidates if c.position == "decision" and c.bypass is not None]
+    assert {c.layer for c in tried} >= {1, 2, 3}
+    assert found.harmful_score > found.harmless_score + 3
 
 
 def _asked(requests: Sequence[Request]) -> list[Conversation]:

@@ -82,11 +82,9 @@ def matched_weights(positive: Sequence[Passage], negative: Sequence[Passage]) ->
 
     Raises DataError where no opening is shared.
     """
-    counts = [Counter(map(_opening, side)) for side in (positive, negative)]
+    counts = [Counter(map(opening, side)) for side in (positive, negative)]
     shared = {
-        opening: n * counts[1][opening] / (n + counts[1][opening])
-        for opening, n in counts[0].items()
-        if counts[1][opening]
+        tokens: n * counts[1][tokens] / (n + counts[1][tokens]) for tokens, n in counts[0].items() if counts[1][tokens]
     }
     if not shared:
         raise DataError(
@@ -94,13 +92,14 @@ def matched_weights(positive: Sequence[Passage], negative: Sequence[Passage]) ->
             "is no decision position to compare; bring more answers."
         )
     first, second = (
-        [shared.get(_opening(p), 0.0) / count[_opening(p)] for p in side]
+        [shared.get(opening(p), 0.0) / count[opening(p)] for p in side]
         for side, count in zip((positive, negative), counts, strict=True)
     )
     return first, second
 
 
-def _opening(passage: Passage) -> tuple[int, ...]:
+def opening(passage: Passage) -> tuple[int, ...]:
+    """The answer's tokens before the one that decides. Raises DataError where the passage has no decision."""
     if passage.decision is None:
         raise DataError("a passage without a decision has no decision position; leave it out, or read elsewhere.")
     return passage.response[: passage.decision]

@@ -3,7 +3,7 @@
 They act while scoring, while generating (`model.generate` and our engine, with or without a cache) and while training;
 gradients pass through. Weights are never touched, so the model is bit-identical afterwards, also after an exception. An
 engine's fingerprint does not know of them: never collect answers given under an intervention into a store as the
-model's own.
+model's own. With gradient checkpointing layers run again in the backward pass, so that belongs inside the block too.
 """
 
 from __future__ import annotations

@@ -30,7 +30,7 @@ from personaproof.core import (
 )
 from personaproof.data import split_requests
 from personaproof.directions.decision import decision_indices
-from personaproof.directions.difference import difference_in_means
+from personaproof.directions.difference import difference_in_means, opening
 from personaproof.directions.direction import Direction, describe_source
 from personaproof.directions.interventions import ablate, steer
 from personaproof.directions.record import DECISION, Passage, template_positions
@@ -119,19 +119,21 @@ def refusal_direction(
     """Find the refusal direction of `engine`'s model.
 
     At most 128 + 32 requests of each kind are used, split by intent. With `personas` the requests are asked under them
-    in turn (both kinds under the same ones). `judge` reads the model's own greedy answers (patterns by default);
+    in turn (both kinds under the same ones); give few, each about 16 requests of a kind, since the decision position is
+    found from openers that recur. `judge` reads the model's own greedy answers (patterns by default);
     `tokens` are the ids that open refusals, by default found from these answers.
 
     Raises DataError where too few requests are refused and answered as they should be, or refusals do not open alike,
     and NoDirectionError, naming the nearest misses, where no candidate passes.
     """
     limits = limits or Limits()
-    data = _gather(engine, harmful, harmless, personas, judge or PatternJudge(), tokens, seed)
+    judge = judge or PatternJudge()
+    data = _gather(engine, harmful, harmless, personas, judge, tokens, seed)
     parts = anatomy(engine)
-    everything = data.train[True] + data.train[False]
     positions = template_positions(engine, direct(harmful[0]))
-    if any(passage.decision for passage in everything):
-        # Otherwise every answer is decided by its first token, and this is the prompt's last position again.
+    refused, answered = ({opening(passage) for passage in data.train[kind]} for kind in (True, False))
+    if (refused & answered) - {()}:
+        # Otherwise answers are decided by their first token, and this is the prompt's last position again.
         positions = (*positions, DECISION)
     found = difference_in_means(engine, data.train[True], data.train[False], positions)
     trial = _Trial(engine, data, limits, parts.depth)
@@ -152,7 +154,9 @@ def refusal_direction(
         method="refusal",
         **describe_source(engine, parts),
         data=content_id(
-            "data", [[r.id for r in group] for group in (harmful, harmless)] + [[p.id for p in personas], seed]
+            "data",
+            [[item.id for item in group] for group in (harmful, harmless, personas)]
+            + [judge.id, sorted(data.tokens), seed],
         ),
         activation_norm=float(found.activation_norm[at, chosen.layer]),
     )
@@ -226,7 +230,7 @@ def _gather(
     judged = [i for i, v in enumerate(verdicts) if v.refused is not Answer.UNJUDGED and answers[i].tokens]
     refused = [verdicts[i].refused is Answer.YES for i in judged]
     decisions = decision_indices([answers[i].tokens for i in judged], refused)
-    data = _Data({True: [], False: []}, {True: [], False: []}, frozenset(), {})
+    sides: dict[str, dict[bool, list[Passage]]] = {name: {True: [], False: []} for name in SPLIT}
     deciding: dict[bool, list[int]] = {True: [], False: []}
     prompts = engine.prompt_tokens(conversations)
     left_out = {"unjudged": len(asked) - len(judged), "undecided": 0, "harmful_answered": 0, "harmless_refused": 0}
@@ -239,11 +243,10 @@ def _gather(
         if request.harmful != was_refused:
             left_out["harmful_answered" if request.harmful else "harmless_refused"] += 1
             continue
-        side = data.train if name == "train" else data.validation
-        side[request.harmful].append(Passage(tuple(prompts[i]), tuple(answers[i].tokens), decision))
+        sides[name][request.harmful].append(Passage(tuple(prompts[i]), tuple(answers[i].tokens), decision))
     used = {
         f"{name}_{'harmful' if kind else 'harmless'}": len(side[kind])
-        for name, side in (("train", data.train), ("validation", data.validation))
+        for name, side in sides.items()
         for kind in (True, False)
     }
     if min(used["train_harmful"], used["train_harmless"]) < LEAST or min(used.values()) < 2:
@@ -252,8 +255,9 @@ def _gather(
             f"left out: {left_out}. At least {LEAST} of each are needed to extract and 2 to validate; "
             "bring more requests, or other personas."
         )
-    opening = frozenset(tokens) if tokens is not None else refusal_tokens(deciding[True], deciding[False])
-    return _Data(data.train, data.validation, opening, {**used, **{f"left_out_{k}": n for k, n in left_out.items()}})
+    opening_tokens = frozenset(tokens) if tokens is not None else refusal_tokens(deciding[True], deciding[False])
+    counts = {**used, **{f"left_out_{reason}": n for reason, n in left_out.items()}}
+    return _Data(sides["train"], sides["validation"], opening_tokens, counts)
 
 
 def _before_decision(passage: Passage) -> tuple[int, ...]:
