@@ -99,7 +99,7 @@ def _block(layer: nn.Module) -> Block:
     parts = _with_matrices(layer)
     writers = None
     if len(parts) == 2:
-        # The order of definition is not that of use everywhere, so the attention is found by what it must hold.
+        # The order of definition is not that of use everywhere; the attention is the one that is called so.
         (first, one), (second, other) = parts.items()
         writers = (other, one) if _mixes_positions(second) and not _mixes_positions(first) else (one, other)
     return Block(layer, writers, tuple(parts))
