@@ -62,9 +62,10 @@ def ablate(
     """Take the direction out of every block input and every attention and MLP output (Arditi et al. 2024).
 
     With `layers`, only out of the inputs of these blocks: a knockout at a place. What blocks behind them write is left.
-    A condition is asked of each activation that is changed, the outputs' too. Models that norm what attention and MLP put
-    out once more (Gemma 2 and 3, OLMo 2) may write a little of the direction back before the next block. Raises ModelError as `steer`, and where
-    the attention and MLP modules cannot be found.
+    A condition is asked of each activation that is changed, the outputs' too. Models that norm what attention and MLP
+    put out once more (Gemma 2 and 3, OLMo 2) may write a little of the direction back before the next block.
+
+    Raises ModelError as `steer`, and where the attention and MLP modules cannot be found.
     """
     vector = _vector(direction)
     return _intervene(
