@@ -18,7 +18,7 @@ MAY_IMPORT = {
     "stats": {"core"},
     "audit": {"core", "data", "engines", "judges", "store", "stats"},
     "evolve": {"core", "data", "engines", "judges", "store", "stats", "audit"},
-    "harden": {"core", "data", "engines", "judges", "store", "stats", "audit", "evolve"},
+    "harden": {"core", "data", "engines", "judges", "store", "stats", "audit", "evolve", "directions"},
     "report": {"core", "store", "stats"},
     "organism": {"core", "data", "stats"},
     "directions": {"core", "data", "engines", "judges", "stats"},

@@ -1,7 +1,8 @@
 """Hardening: training rows from verdicts, losses, PICL and its variants, adapters with their model cards."""
 
-from personaproof.harden.air.training import air, grpo, vrex
+from personaproof.harden.air import air, grpo, vrex
 from personaproof.harden.leakage import check_disjoint
+from personaproof.harden.localized.training import localized
 from personaproof.harden.loop import LoopResult, run_loop
 from personaproof.harden.loop_plan import LoopRecipe, LoopSplits, loop_recipe, planned_calls
 from personaproof.harden.method import Method, Training, TrainingJob, methods
@@ -23,7 +24,7 @@ from personaproof.harden.selfplay import (
 from personaproof.harden.stages import Narrator, Stages
 from personaproof.harden.train import harden
 
-for method in (picl, air, grpo, vrex):
+for method in (picl, air, grpo, vrex, localized):
     methods.add(method.name, method)
 
 __all__ = [

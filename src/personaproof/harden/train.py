@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import time
@@ -80,6 +81,9 @@ def harden(
                 write_json(out / "training.json", {**claim, "result": _as_dict(result)})
                 # Only now: a kill before this line still finds the checkpoint to go on from.
                 shutil.rmtree(checkpoints, ignore_errors=True)
+    # A Trainer and its callbacks hold one another, and with them the model and all that was computed for the rows.
+    del job, model
+    gc.collect()
     return result
 
 

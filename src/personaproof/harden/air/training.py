@@ -16,7 +16,8 @@ from personaproof.harden.air.groups import GroupSet, schedule
 from personaproof.harden.air.recipe import AIRRecipe
 from personaproof.harden.air.trainer import AIRTrainer
 from personaproof.harden.checkpoints import MarkComplete, newest_whole
-from personaproof.harden.method import Method, Training, TrainingJob
+from personaproof.harden.forward import base_of, choose_attention
+from personaproof.harden.method import Training, TrainingJob
 from personaproof.harden.processes import processes
 from personaproof.harden.reporting import Report, curve_of
 
@@ -40,6 +41,7 @@ def train_groups(job: TrainingJob) -> Training:
     each_pass = _largest_divisor(share, recipe.micro_batch_rows or share)
     steps = recipe.max_steps or max(1, math.ceil(recipe.epochs * len(data.groups) / recipe.groups_per_step))
     plan = schedule([group.domain for group in data.groups], recipe.groups_per_step, steps, recipe.seed)
+    choose_attention(job.model, _longest(job, data, recipe))
     if job.tokenizer.padding_side != "left":
         job.tokenizer.padding_side = "left"
     trainer = AIRTrainer(
@@ -60,6 +62,21 @@ def train_groups(job: TrainingJob) -> Training:
     if hasattr(job.model, "peft_config") and "ref" in job.model.peft_config:
         job.model.delete_adapter("ref")  # TRL's copy of the adapter at the start, for the divergence
     return Training(int(trainer.state.global_step), curve_of(trainer.state.log_history))
+
+
+def _longest(job: TrainingJob, data: GroupSet, recipe: AIRRecipe) -> int:
+    """Tokens of the longest prompt and a whole answer. Raises DataError where the model cannot take them."""
+    prompts = [row["prompt"] for row in data.rows()]
+    encoded = job.tokenizer.apply_chat_template(prompts, add_generation_prompt=True, return_dict=False)
+    longest = max(len(ids) for ids in encoded) + recipe.max_new_tokens
+    config = base_of(job.model).config.get_text_config()
+    most = recipe.max_length or int(config.max_position_embeddings)
+    if longest > most:
+        raise DataError(
+            f"the longest prompt and an answer of {recipe.max_new_tokens} tokens make {longest}, and {job.name} takes "
+            f"{most}; lower max_new_tokens, or leave that group out."
+        )
+    return longest
 
 
 def _largest_divisor(number: int, most: int) -> int:
@@ -115,6 +132,3 @@ def _arguments(job: TrainingJob, recipe: AIRRecipe, steps: int, each_pass: int, 
         disable_tqdm=True,
         **vllm,
     )
-
-
-air, vrex, grpo = (Method(name, AIRRecipe, train_groups) for name in ("air", "vrex", "grpo"))

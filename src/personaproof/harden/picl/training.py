@@ -13,7 +13,7 @@ from transformers.trainer_callback import PrinterCallback
 
 from personaproof.core import DataError, RecipeError
 from personaproof.harden.checkpoints import MarkComplete, newest_whole
-from personaproof.harden.forward import base_of, output_head
+from personaproof.harden.forward import base_of, choose_attention, output_head
 from personaproof.harden.method import Method, Training, TrainingJob
 from personaproof.harden.picl.batch import has_weight
 from personaproof.harden.picl.collate import EncodedRow, Encoder
@@ -25,8 +25,6 @@ from personaproof.harden.picl.sharded import ShardedPICLTrainer
 from personaproof.harden.picl.trainer import PassDataset, PICLTrainer
 from personaproof.harden.processes import processes, splits_weights
 from personaproof.harden.reporting import Report, curve_of
-
-PLAIN_ATTENTION_TOKENS = 1024
 
 
 def train_picl(job: TrainingJob) -> Training:
@@ -42,7 +40,7 @@ def train_picl(job: TrainingJob) -> Training:
     longest = recipe.max_length or int(config.max_position_embeddings)
     encoded, left_out = _usable(job.data.rows, recipe, encoder, longest)
 
-    _choose_attention(job.model, max(row.longest for row in encoded))
+    choose_attention(job.model, max(row.longest for row in encoded))
     head = output_head(job.model)
     frozen_pic = recipe.teacher == "frozen" and recipe.pic_weight > 0
     frozen = frozen_rows(job.model, head, encoded, encoder.pad_id, job.dtype, frozen_pic=frozen_pic)
@@ -86,13 +84,6 @@ def _usable(
         reasons = "; ".join(f"{n} x {reason}" for reason, n in sorted(left_out.items())) or "none were given"
         raise DataError(f"no training row is of use ({reasons}).")
     return fitting, dict(sorted(left_out.items()))
-
-
-def _choose_attention(model: Any, longest: int) -> None:
-    """On a CPU the fused kernel's backward pass is slower than plain matrix products (by a third of the whole step, on
-    the organism), as long as the (time, time) weights are small."""
-    if model.device.type == "cpu" and longest <= PLAIN_ATTENTION_TOKENS:
-        base_of(model).set_attn_implementation("eager")
 
 
 def _eos_ids(model: Any) -> set[int]:
