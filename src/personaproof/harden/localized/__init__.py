@@ -1,0 +1,1 @@
+"""Localized on-policy distillation from a teacher steered towards refusal (SafeSteer)."""
