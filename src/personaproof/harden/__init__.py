@@ -2,10 +2,10 @@
 
 from personaproof.harden.air import air, grpo, vrex
 from personaproof.harden.leakage import check_disjoint
-from personaproof.harden.localized.training import localized
+from personaproof.harden.localized.training import localized_distillation
 from personaproof.harden.loop import LoopResult, run_loop
 from personaproof.harden.loop_plan import LoopRecipe, LoopSplits, loop_recipe, planned_calls
-from personaproof.harden.method import Method, Training, TrainingJob, methods
+from personaproof.harden.method import Method, Training, TrainingJob, TrainingSet, methods
 from personaproof.harden.picl.gather import TrainingData, gather_rows, planned_training_calls
 from personaproof.harden.picl.recipe import VARIANTS, PICLRecipe, load_picl
 from personaproof.harden.picl.rows import Row, RowSet, build_rows
@@ -24,7 +24,7 @@ from personaproof.harden.selfplay import (
 from personaproof.harden.stages import Narrator, Stages
 from personaproof.harden.train import harden
 
-for method in (picl, air, grpo, vrex, localized):
+for method in (picl, air, grpo, vrex, localized_distillation):
     methods.add(method.name, method)
 
 __all__ = [
@@ -47,6 +47,7 @@ __all__ = [
     "TrainingData",
     "TrainingJob",
     "TrainingRecipe",
+    "TrainingSet",
     "build_rows",
     "check_disjoint",
     "gather_rows",

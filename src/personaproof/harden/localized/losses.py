@@ -18,8 +18,8 @@ class TokenDivergence(Divergence):
     """Of a student s from a teacher t over the tokens S (distinct ids), in nats; the teacher gets no gradient.
 
     partial (published): sum over S of s (log s - log t), probabilities of the full vocabulary, not renormalised. This
-    is no divergence: it is negative where the student gives S less mass than the teacher in the right way, and its
-    least value is at s = t / e on S, so a student that matches its teacher is pushed on to say the tokens *less*.
+    is no divergence: its least value, -t(S) / e, is at s = t / e on S, so a student that already matches its teacher is
+    pushed on to say the tokens *less*.
     proper: the same plus (1 - s(S)) log((1 - s(S)) / (1 - t(S))), which is KL(s || t) over the tokens of S and one
     outcome for all the rest. At least 0, and 0 exactly where the student agrees on S.
 

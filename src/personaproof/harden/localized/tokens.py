@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from personaproof.core import DataError, Sampling, Trial, item_seed
+from personaproof.core import DataError, ModelError, Sampling, Trial, item_seed
 from personaproof.harden.chunked import chunk_positions
 from personaproof.harden.head import OutputHead
 from personaproof.harden.localized.answers import answers_to, batches
@@ -65,7 +65,7 @@ def safety_tokens(
 
     The teacher answers under steering, and its answers are put to it with and without. Positions from where the
     unsteered model would rather have ended its turn do not vote, and special tokens do not stand. Raises DataError
-    where nothing is left to elect.
+    where nothing is left to elect, ModelError where steering drives the predictions out of range.
     """
     sampling = Sampling(1.0, 1.0, 0, vote.horizon)
     prompts = encoder.prompts.tokenise([trial.conversation for trial in harmless for _ in range(vote.samples)])
@@ -74,8 +74,14 @@ def safety_tokens(
     plain: list[Tensor] = []
     for batch in batches(prompts, vote.horizon):
         chosen = [prompts[i] for i in batch]
-        with teacher.steered():
-            sequences = answers_to(teacher.model, chosen, sampling, [seeds[i] for i in batch], ends, encoder)
+        try:
+            with teacher.steered():
+                sequences = answers_to(teacher.model, chosen, sampling, [seeds[i] for i in batch], ends, encoder)
+        except FloatingPointError as error:
+            raise ModelError(
+                f"the teacher's predictions are not finite at alpha {teacher.alpha:g}; lower alpha, or train with "
+                "dtype=float32."
+            ) from error
         packed = pack(sequences, encoder.pad_id)
         with teacher.steered():
             under = teacher.hidden(packed)

@@ -94,7 +94,10 @@ class LocalizedTrainer(Trainer):  # type: ignore[misc]
         rows = [self.prompts[index] for index in inputs["rows"]]
         seeds = [item_seed("student", self.recipe.seed, inputs["step"], row.trial.id) for row in rows]
         prompts = [row.tokens for row in rows]
-        answers = answers_to(self.model, prompts, self.sampling, seeds, self.ends, self.encoder)
+        try:
+            answers = answers_to(self.model, prompts, self.sampling, seeds, self.ends, self.encoder)
+        except FloatingPointError as error:
+            raise self._not_finite("the student's prediction for one of", rows) from error
         packed = pack(answers, self.encoder.pad_id)
         with self.teacher.steered():
             taught = self.teacher.hidden(packed)
@@ -126,12 +129,16 @@ class LocalizedTrainer(Trainer):  # type: ignore[misc]
 
     def _check(self, losses: Tensor, rows: Sequence[Prompt]) -> None:
         finite = torch.isfinite(losses.detach()).tolist()
-        if bad := [row.describe() for row, ok in zip(rows, finite, strict=True) if not ok]:
-            more = f" (and {len(bad) - 3} more)" if len(bad) > 3 else ""
-            raise ModelError(
-                f"step {self.state.global_step + 1}: the loss of {'; '.join(bad[:3])}{more} is not finite; lower "
-                "learning_rate or alpha, or train with dtype=float32."
-            )
+        if bad := [row for row, ok in zip(rows, finite, strict=True) if not ok]:
+            raise self._not_finite("the loss of", bad)
+
+    def _not_finite(self, what: str, rows: Sequence[Prompt]) -> ModelError:
+        more = f" (and {len(rows) - 3} more)" if len(rows) > 3 else ""
+        named = "; ".join(row.describe() for row in rows[:3])
+        return ModelError(
+            f"step {self.state.global_step + 1}: {what} {named}{more} is not finite; lower learning_rate or alpha, or "
+            "train with dtype=float32."
+        )
 
 
 class _Finite(TrainerCallback):  # type: ignore[misc]

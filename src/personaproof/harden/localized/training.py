@@ -12,7 +12,7 @@ from transformers.trainer_callback import PrinterCallback
 from personaproof.core import DataError, RecipeError, Trial
 from personaproof.engines import TransformersEngine
 from personaproof.harden.checkpoints import MarkComplete, newest_whole
-from personaproof.harden.forward import base_of, output_head
+from personaproof.harden.forward import base_of, choose_attention, output_head
 from personaproof.harden.localized.losses import TokenDivergence
 from personaproof.harden.localized.prompts import PromptSet
 from personaproof.harden.localized.recipe import LocalizedRecipe
@@ -58,6 +58,7 @@ def train_localized(job: TrainingJob) -> Training:
         if len(given) > len(kept)
     }
 
+    choose_attention(job.model, max(len(prompt.tokens) for prompt in prompts) + recipe.max_new_tokens)
     steering = job.checkpoints.parent / "steering"
     direction = find_direction(engine, recipe, data, steering)
     teacher = SteeredTeacher(job.model, direction, recipe.alpha, job.dtype, adapter=recipe.trains_adapter)
@@ -122,4 +123,4 @@ def _arguments(job: TrainingJob, recipe: LocalizedRecipe, steps: int, parts: int
     )
 
 
-localized = Method("localized", LocalizedRecipe, train_localized)
+localized_distillation = Method("localized", LocalizedRecipe, train_localized)
