@@ -6,7 +6,7 @@ from typing import Any
 
 
 def call_assistants(*training: Any) -> None:
-    """Have the other processes train along. `training`: model path, rows, recipe, folder, fingerprint."""
+    """Have the other processes train along. `training`: model path, data, recipe, folder, fingerprint, judge."""
     from accelerate.utils import broadcast_object_list
 
     from personaproof.harden.processes import processes
@@ -22,6 +22,7 @@ def assist() -> bool:
     """
     from accelerate.utils import broadcast_object_list
 
+    from personaproof.cli._training import reward_for
     from personaproof.harden import harden
     from personaproof.harden.processes import processes
 
@@ -29,6 +30,6 @@ def assist() -> bool:
         return False
     received: list[Any] = [None]
     broadcast_object_list(received)
-    model, rows, recipe, folder, fingerprint = received[0]
-    harden(model, rows, recipe, folder, fingerprint=fingerprint)
+    model, data, recipe, folder, fingerprint, judge = received[0]
+    harden(model, data, recipe, folder, fingerprint=fingerprint, reward=reward_for(data, judge))
     return True

@@ -8,7 +8,7 @@ from typing import Any
 
 from personaproof.cli._console import console
 from personaproof.core import DataError, Persona, Request, suggest
-from personaproof.data import Loaded, load_personas, load_requests
+from personaproof.data import Loaded, MetaGroup, load_groups, load_personas, load_requests
 
 OPTIONS = ("field=NAME", "filter-labels")
 
@@ -50,7 +50,7 @@ class Source:
 
 
 class Inputs:
-    """Requests and personas of one command, with the hashes that go into its manifest."""
+    """Requests, personas and meta-groups of one command, with the hashes that go into its manifest."""
 
     def __init__(self) -> None:
         self.settings: dict[str, Any] = {}
@@ -67,6 +67,10 @@ class Inputs:
         if source.filter_labels:
             raise DataError(f"{text}: personas carry no safety labels; leave filter-labels out.")
         return list(self._note(kind, load_personas(source.address, field=source.field), source).items)
+
+    def groups(self, text: str, *, kind: str = "groups") -> list[MetaGroup]:
+        """As `requests`; meta-groups have no columns to choose from."""
+        return list(self._note(kind, load_groups(text), Source(text)).items)
 
     def _note(self, kind: str, loaded: Loaded[Any], source: Source) -> Loaded[Any]:
         console.print(loaded.describe(), highlight=False, markup=False)

@@ -27,7 +27,7 @@ def test_rows_are_groups_one_after_the_other(toy_groups: GroupSet) -> None:
     ]
     assert rows[1]["prompt"][0] == {"role": "system", "content": "You are sailor 0."}
     assert toy_groups.counts == {"toy.anchor": 6, "toy.open": 12}
-    assert len(toy_groups.asked()) == 2
+    assert toy_groups.rewards == ["choice"]
 
 
 @given(st.lists(st.integers(1, 9), min_size=1, max_size=3), st.integers(1, 5), st.integers(1, 12), st.integers(0, 3))

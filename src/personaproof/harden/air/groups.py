@@ -11,7 +11,7 @@ from typing import Any
 
 from torch.utils.data import Sampler
 
-from personaproof.core import DataError, Persona, Request, content_id
+from personaproof.core import DataError, content_id
 from personaproof.data import MetaGroup, Variant
 
 
@@ -47,12 +47,10 @@ class GroupSet:
         """Prompts of a group."""
         return len(self.groups[0].variants)
 
-    def asked(self) -> list[Request | Persona]:
-        """Requests and personas in it, for the proof that no evaluation holds them."""
-        variants = [variant for group in self.groups for variant in group.variants]
-        found: dict[str, Request | Persona] = {v.request.id: v.request for v in variants if v.request is not None}
-        found.update({v.persona.id: v.persona for v in variants if v.persona is not None})
-        return list(found.values())
+    @property
+    def rewards(self) -> list[str]:
+        """Names of the rewards that mark its variants."""
+        return sorted({variant.reward for group in self.groups for variant in group.variants})
 
     def rows(self) -> list[dict[str, Any]]:
         """A row a prompt, the groups one after the other: the columns that `rewards` and the trainer read."""

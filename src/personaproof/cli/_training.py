@@ -1,0 +1,162 @@
+"""What `harden` trains on, by method: rows from the model's own answers, meta-groups with their reward, prompts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from personaproof.cli._console import console, progress
+from personaproof.cli._inputs import Inputs
+from personaproof.cli._models import ORGANISM, default_sources, open_judge
+from personaproof.core import DataError, Engine, Framing, Judge, Persona, Request, Sampling, resolve_framing
+from personaproof.data import GroupPlan, prove_disjoint, prove_groups_disjoint, safety_groups
+from personaproof.harden import (
+    RowSet,
+    TrainingData,
+    TrainingRecipe,
+    TrainingSet,
+    gather_rows,
+    planned_training_calls,
+    read_rows,
+    write_rows,
+)
+from personaproof.harden.air.groups import GroupSet
+from personaproof.harden.air.recipe import AIRRecipe
+from personaproof.harden.air.rewards import group_reward, marks_for
+from personaproof.harden.localized.prompts import PromptSet, build_prompts
+from personaproof.harden.localized.recipe import LocalizedRecipe
+from personaproof.harden.method import Reward
+from personaproof.harden.picl.recipe import PICLRecipe
+from personaproof.store import Collector, RunDirectory
+
+ORGANISM_GROUPS = 40
+"""Meta-groups of each domain of the organism's own."""
+
+
+@dataclass(frozen=True)
+class JudgeChoice:
+    """A judge as the user names it. Every process of a training opens its own."""
+
+    name: str = "patterns"
+    model: str | None = None
+    base_url: str | None = None
+
+    def open(self) -> Judge:
+        return open_judge(self.name, self.model, self.base_url)
+
+
+@dataclass(frozen=True)
+class Sources:
+    """What the user named as data."""
+
+    model: str
+    personas: str | None = None
+    requests: str | None = None
+    benign: str | None = None
+    bystanders: str | None = None
+    rows: Path | None = None
+    groups: str | None = None
+    max_new_tokens: int | None = None
+    inputs: Inputs = field(default_factory=Inputs)
+
+    def harmful(self) -> list[Request]:
+        return self.inputs.requests(self.requests or default_sources(self.model)[0], harmful=True)
+
+    def harmless(self) -> list[Request]:
+        return self.inputs.requests(self.benign or default_sources(self.model)[1], harmful=False)
+
+    def people(self) -> list[Persona]:
+        return self.inputs.personas(self.personas) if self.personas else []
+
+    @property
+    def sampling(self) -> Sampling:
+        """For answers asked of the model before training."""
+        return Sampling(max_new_tokens=self.max_new_tokens or (48 if self.model == ORGANISM else 256))
+
+
+Data = TrainingData | TrainingSet
+"""What was read: a training set, or what the rows of one are to be asked with."""
+
+
+def read_data(sources: Sources, recipe: TrainingRecipe, engine: Engine) -> Data:
+    """What the recipe's method needs of the user's data. Raises DataError where it cannot learn from what was named."""
+    framing = resolve_framing("auto", engine.supports_system)
+    if isinstance(recipe, AIRRecipe):
+        return _groups(sources, recipe, framing)
+    if isinstance(recipe, LocalizedRecipe):
+        return build_prompts(sources.harmful(), sources.harmless(), sources.people(), framing.name, seed=recipe.seed)
+    if not isinstance(recipe, PICLRecipe):
+        raise DataError(f"the command line has no data for the method {recipe.method!r}; use it from Python.")
+    if sources.rows is not None:
+        return RowSet(tuple(read_rows(sources.rows)))
+    if sources.personas is None:
+        raise DataError("nothing to train on: give --personas that break the model, or finished --rows.")
+    bystanders = sources.bystanders
+    return TrainingData(
+        personas=tuple(sources.people()),
+        bystanders=tuple(sources.inputs.personas(bystanders, kind="bystanders")) if bystanders else (),
+        harmful=tuple(sources.harmful()),
+        benign=tuple(sources.harmless()),
+    )
+
+
+def training_set(
+    data: Data, recipe: TrainingRecipe, engine: Engine, judge: Judge, run: RunDirectory, sampling: Sampling
+) -> TrainingSet:
+    """`data` itself, or the rows made from what the model answers, which are kept in the run."""
+    if not isinstance(data, TrainingData):
+        return data
+    assert isinstance(recipe, PICLRecipe)
+    framing = resolve_framing("auto", engine.supports_system).name
+    with progress("training answers") as advance:
+        collector = Collector(run.store, engine, judge, sampling=sampling, seed=recipe.seed, progress=advance)
+        rows = gather_rows(collector, data, recipe, framing)
+    write_rows(rows.rows, run.path / "rows.jsonl")
+    return rows
+
+
+def planned_answers(data: Data, engine: Engine) -> int:
+    """Answers that are asked of the model before training."""
+    if not isinstance(data, TrainingData):
+        return 0
+    return planned_training_calls(data, resolve_framing("auto", engine.supports_system).name)
+
+
+def proof_of(data: TrainingSet) -> dict[str, Any]:
+    """What the manifest says of a training set, for an audit to be held against: requests, intents, personas, lineage
+    families; of meta-groups their tasks too."""
+    if isinstance(data, GroupSet):
+        return prove_groups_disjoint({"training": data.groups})
+    asked: list[Request | Persona] = []
+    if isinstance(data, RowSet):
+        asked = [*data.requests(), *data.personas()]
+    elif isinstance(data, PromptSet):
+        trials = [*data.harmful, *data.harmless]
+        people = {trial.persona.id: trial.persona for trial in trials if trial.persona is not None}
+        requests = {r.id: r for r in (*data.refused, *data.answered, *(trial.request for trial in trials))}
+        asked = [*requests.values(), *people.values()]
+    return prove_disjoint({"training": asked})
+
+
+def reward_for(data: TrainingSet, choice: JudgeChoice) -> Reward | None:
+    """The reward of meta-groups, whose open answers the judge of `choice` marks; None for other data."""
+    if not isinstance(data, GroupSet):
+        return None
+    return group_reward(marks_for(data.rewards, judge=choice.open() if "safety" in data.rewards else None))
+
+
+def _groups(sources: Sources, recipe: AIRRecipe, framing: Framing) -> GroupSet:
+    """The user's meta-groups; those built from the user's requests; or the organism's own."""
+    if sources.groups is not None:
+        return GroupSet(tuple(sources.inputs.groups(sources.groups)))
+    if sources.requests is None and sources.model == ORGANISM:
+        from personaproof.organism import DOMAINS, organism_groups
+
+        made = [group for domain in DOMAINS for group in organism_groups(domain, "train", ORGANISM_GROUPS, recipe.seed)]
+        console.print(f"{len(made)} meta-groups of the organism's world", highlight=False)
+        return GroupSet(tuple(made))
+    if not (people := sources.people()):
+        raise DataError("give meta-groups with --groups, or --personas to put the requests to.")
+    plan = GroupPlan(framing=framing, seed=recipe.seed)
+    return GroupSet(tuple(safety_groups([*sources.harmful(), *sources.harmless()], people, plan)))
