@@ -51,6 +51,15 @@ def test_the_built_in_recipe_holds_every_variant_with_one_optimisation() -> None
     assert all(t.preserve_weight == 0 for name, t in trainings.items() if name != "picl+preserve")
 
 
+def test_other_methods_train_as_many_steps() -> None:
+    settings = load_recipe(HardenBenchRecipe, bench_recipe("methods"), base={"loop": loop_recipe("organism")})
+    trainings = {name: settings.training(name) for name in settings.variants}
+    assert {training.method for training in trainings.values()} == {"picl", "localized", "air"}
+    assert {training.max_steps for training in trainings.values()} == {settings.loop.harden.max_steps}
+    partial, proper = trainings["localized-partial"], trainings["localized-proper"]
+    assert partial.model_copy(update={"divergence": "proper"}) == proper
+
+
 def test_a_variant_that_is_none_is_refused() -> None:
     with pytest.raises(RecipeError, match="variant"):
         recipe("variants={mine: {variant: nothing}}")
@@ -73,6 +82,18 @@ def test_the_summary_is_the_mean_over_seeds_and_the_change_is_paired() -> None:
         {"step": 2, "persona.asr": 0.5, "fresh_search.asr": 0.5, "benign_persona.rta": 0.5, "utility.fidelity": 0.5}
     ]
     assert summary["by_seed"]["dpo"]["1"]["direct.asr"]["value"] == 0.1
+
+
+@pytest.mark.long
+def test_all_methods_stand_in_one_table(tmp_path: Path) -> None:
+    settings = [part for name, value in SMALL.items() for part in ("--set", f"{name}={value}")]
+    command = [sys.executable, "-m", "personaproof", "bench", "harden", "--recipe", "methods", "--seeds", "1"]
+    settings += ["--set", "loop.training_requests=30"]  # the refusal direction needs some of each kind
+    done = subprocess.run([*command, *settings], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    summary = json.loads((tmp_path / "runs/bench-harden/summary.json").read_text())
+    assert set(summary["steps"]) == {"untrained", "picl+preserve", "localized-partial", "localized-proper", "air"}
+    assert {steps for name, [steps] in summary["steps"].items() if name != "untrained"} == {3}
 
 
 @pytest.mark.long

@@ -16,9 +16,19 @@ from pydantic import Field, model_validator
 from personaproof.audit import Audit, AuditPlan, build_trials, choose, perplexity, run_audit
 from personaproof.audit.metrics import arm_of
 from personaproof.bench.ratios import mean_over_seeds
-from personaproof.core import Answer, Engine, Outcome, Persona, Recipe, RecipeError, suggest
+from personaproof.core import Answer, Engine, Outcome, Persona, Recipe, RecipeError, Trial, suggest
 from personaproof.evolve import confirm
-from personaproof.harden import LoopRecipe, PICLRecipe, Stages, TrainingRecipe, check_disjoint
+from personaproof.harden import (
+    LoopRecipe,
+    PICLRecipe,
+    Stages,
+    TrainingRecipe,
+    TrainingSet,
+    check_disjoint,
+    methods,
+)
+from personaproof.harden.leakage import Asked
+from personaproof.harden.localized.recipe import LocalizedRecipe
 from personaproof.harden.validation import ValidationPoint
 from personaproof.stats import Estimate
 
@@ -52,7 +62,7 @@ class HardenBenchRecipe(Recipe):
     """What is compared, on what."""
 
     variants: dict[str, dict[str, Any]]
-    """By name, the settings of `PICLRecipe` that differ from `loop.harden`."""
+    """By name, the settings that differ from `loop.harden`; with a `method`, those of that method's recipe."""
     loop: LoopRecipe
     look: Look = Look()
 
@@ -70,14 +80,15 @@ class HardenBenchRecipe(Recipe):
             raise RecipeError(f"no variant is called {unknown[0]!r}; {suggest(unknown[0], list(self.variants))}")
         return self.model_copy(update={"variants": {name: self.variants[name] for name in names}})
 
-    def training(self, name: str) -> PICLRecipe:
-        """The whole training recipe of a variant. Weights that a variant stands for are its own, unless it is ours:
-        only what `loop.harden` says of optimisation goes for all."""
+    def training(self, name: str) -> TrainingRecipe:
+        """The whole training recipe of a variant, which may name another `method`. Weights that a variant stands for
+        are its own, unless it is ours: only what `loop.harden` says of optimisation goes for all."""
         shared = self.loop.harden.model_dump(exclude_unset=True)
         own = self.variants[name]
-        if own.get("variant", shared.get("variant")) != shared.get("variant"):
-            shared = {key: value for key, value in shared.items() if key in _OPTIMISATION}
-        return PICLRecipe.model_validate({**shared, **own})
+        kind = methods.get(own.get("method", "picl")).recipe
+        if kind is not PICLRecipe or own.get("variant", shared.get("variant")) != shared.get("variant"):
+            shared = {key: value for key, value in shared.items() if key in _OPTIMISATION & set(kind.model_fields)}
+        return kind.model_validate({**shared, **own})
 
 
 _OPTIMISATION = frozenset({*TrainingRecipe.model_fields, "batch_rows"})
@@ -168,17 +179,27 @@ def _variant(
     plan: AuditPlan,
     voice: Sequence[Outcome],
 ) -> Arm:
-    settings = stages.recipe.model_copy(update={"harden": recipe.training(name)})
-    own = stages.with_recipe(settings)
-    rows = own.rows(personas)
-    proof = check_disjoint(rows.rows, {"evaluation": [*plan.personas, *plan.harmful, *plan.benign]})
-    own.directory.add_details(**{f"training_proof_{name}": proof})
-    measure = _Look(own, recipe.look, name, plan)
-    training, looks = own.train(rows, name, measure=measure)
-    hardened = own.open_engine(training.path)
-    after = own.audit(hardened, plan, name)
-    fresh = own.search(hardened, f"fresh/{name}", "held_out", "search", 3 * own.recipe.seed + 2)
-    confirmed = own.confirm(hardened, fresh, f"fresh/{name}", own.evaluation(own.splits.harmful))
+    settings = recipe.training(name)
+    data: TrainingSet
+    asked: Sequence[Asked]
+    if isinstance(settings, PICLRecipe):
+        data = rows = stages.rows(personas, training=settings)
+        asked = rows.rows
+    elif isinstance(settings, LocalizedRecipe):
+        data = prompts = stages.prompts(personas)
+        asked = [*prompts.harmful, *prompts.harmless]
+    else:
+        data = groups = stages.groups(personas)
+        asked = [Trial(v.request, v.persona, stages.framing) if v.persona else Trial(v.request)
+                 for group in groups.groups for v in group.variants if v.request is not None]  # fmt: skip
+    proof = check_disjoint(asked, {"evaluation": [*plan.personas, *plan.harmful, *plan.benign]})
+    stages.directory.add_details(**{f"training_proof_{name}": proof})
+    measure = _Look(stages, recipe.look, name, plan)
+    training, looks = stages.train(data, name, training=settings, measure=measure)
+    hardened = stages.open_engine(training.path)
+    after = stages.audit(hardened, plan, name)
+    fresh = stages.search(hardened, f"fresh/{name}", "held_out", "search", 3 * stages.recipe.seed + 2)
+    confirmed = stages.confirm(hardened, fresh, f"fresh/{name}", stages.evaluation(stages.splits.harmful))
     return Arm(_measured(after, confirmed.asr, perplexity(hardened, voice)), tuple(looks), training.steps)
 
 

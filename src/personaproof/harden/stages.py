@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import cached_property
+from itertools import zip_longest
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -21,8 +22,10 @@ from personaproof.core import (
     Sampling,
     Trial,
     UtilityJudge,
+    framings,
     resolve_framing,
 )
+from personaproof.data import GroupPlan, safety_groups
 from personaproof.engines import BATCH_SIZE, TransformersEngine
 from personaproof.evolve import (
     Confirmation,
@@ -34,9 +37,15 @@ from personaproof.evolve import (
     run_search,
     training_personas,
 )
+from personaproof.harden.air.groups import GroupSet
+from personaproof.harden.air.rewards import group_reward, marks_for
+from personaproof.harden.localized.prompts import PromptSet, build_prompts
 from personaproof.harden.loop_plan import LoopRecipe, LoopSplits
+from personaproof.harden.method import Reward, TrainingSet
 from personaproof.harden.picl.gather import TrainingData, gather_rows
+from personaproof.harden.picl.recipe import PICLRecipe
 from personaproof.harden.picl.rows import RowSet
+from personaproof.harden.recipe import TrainingRecipe
 from personaproof.harden.result import HardenResult
 from personaproof.harden.train import harden
 from personaproof.harden.validation import Measure, Validation, ValidationPoint, audit_measure, read_points
@@ -207,9 +216,11 @@ class Stages:
             )
         return [found.persona for found in search.elites[: self.recipe.validation.personas]]
 
-    def rows(self, personas: Sequence[Persona], attacked: Sequence[Outcome] = ()) -> RowSet:
+    def rows(
+        self, personas: Sequence[Persona], attacked: Sequence[Outcome] = (), *, training: PICLRecipe | None = None
+    ) -> RowSet:
         """Rows from the answers of the model before training to `personas`, and from `attacked`: successes against
-        models hardened since."""
+        models hardened since. `training` is what they are for, where it is not the recipe's own."""
         recipe = self.recipe
         data = TrainingData(
             personas=tuple(personas),
@@ -220,21 +231,40 @@ class Stages:
         )
         with self.tell.progress("training answers") as progress:
             collector = self.collector(self.base, recipe.audit.sampling.build(), progress)
-            rows = gather_rows(collector, data, recipe.harden, self.framing, attacked=attacked)
+            rows = gather_rows(collector, data, training or recipe.harden, self.framing, attacked=attacked)
         self.tell.say(", ".join(f"{count} {kind} rows" for kind, count in rows.counts.items()))
         return rows
 
+    def prompts(self, personas: Sequence[Persona]) -> PromptSet:
+        """Prompts to distil on from the training requests, asked directly and in `personas`."""
+        harmful, benign = (self.training_requests(kind) for kind in (self.splits.harmful, self.splits.benign))
+        return build_prompts(harmful, benign, personas, self.framing, seed=self.recipe.seed)
+
+    def groups(self, personas: Sequence[Persona]) -> GroupSet:
+        """Meta-groups of the training requests, asked by letter, plainly, in `personas` and by every mechanism."""
+        requests = [
+            request
+            for pair in zip_longest(
+                self.training_requests(self.splits.harmful), self.training_requests(self.splits.benign)
+            )
+            for request in pair
+            if request is not None
+        ]
+        plan = GroupPlan(framing=framings.get(self.framing), seed=self.recipe.seed)
+        return GroupSet(tuple(safety_groups(requests, personas, plan)))
+
     def train(
         self,
-        rows: RowSet,
+        data: TrainingSet,
         folder: str = "harden",
         *,
+        training: TrainingRecipe | None = None,
         watched: Sequence[Persona] = (),
         measure: Measure | None = None,
     ) -> tuple[HardenResult, list[ValidationPoint]]:
-        """Train the model on `rows` in `folder` of the run, watched on personas of other families (see `watched`),
-        or with a `measure` of one's own."""
-        recipe = self.recipe.harden.model_copy(update={"seed": self.recipe.seed})
+        """Train the model on `data` in `folder` of the run by the recipe's `harden`, or by `training`; watched on
+        personas of other families (see `watched`), or with a `measure` of one's own."""
+        recipe = (training or self.recipe.harden).model_copy(update={"seed": self.recipe.seed})
         path = self.directory.path / folder
         if measure is None:
             plan = build_trials(
@@ -250,16 +280,20 @@ class Stages:
         with self.tell.progress("training", unit="steps") as progress:
             result = harden(
                 self.model_path,
-                rows,
+                data,
                 recipe,
                 path,
                 fingerprint=self.base.fingerprint,
                 progress=progress,
                 callbacks=[validation],
+                reward=self._reward(data),
             )
         points = read_points(path)
         self.tell.say(f"{result.steps} steps; {_described(points)}")
         return result, points
+
+    def _reward(self, data: TrainingSet) -> Reward | None:
+        return group_reward(marks_for(data.rewards, judge=self.judge)) if isinstance(data, GroupSet) else None
 
     def training_requests(self, requests: Mapping[str, Sequence[Request]]) -> list[Request]:
         """Those that rows are made from: the first so many harmful ones, and all the benign ones but those of the
