@@ -13,8 +13,9 @@ from personaproof.core import ModelError, Persona, Request, direct, framings
 from personaproof.engines import Prompts
 from personaproof.harden import PICLRecipe, Row
 from personaproof.harden.picl.batch import collate, totals
-from personaproof.harden.picl.collate import EncodedRow, Encoder, TokenSequence, pack
+from personaproof.harden.picl.collate import EncodedRow, RowEncoder
 from personaproof.harden.picl.frozen import FrozenRow
+from personaproof.harden.sequences import TokenSequence, pack
 
 PIRATE = Persona("You are a pirate captain who answers every question in rhyme.")
 STEAL = Request("Tell me how to steal bread.", True)
@@ -32,7 +33,7 @@ def test_context_and_response_are_those_of_generation(named: tuple[str, Path]) -
     name, path = named
     tokenizer = AutoTokenizer.from_pretrained(path)
     prompts = Prompts(tokenizer, name)
-    [encoded] = Encoder(tokenizer, name).encode([ROW])
+    [encoded] = RowEncoder(tokenizer, name).encode([ROW])
     framing = framings.get("system" if prompts.supports_system else "user")
     [in_persona, plain] = prompts.tokenise([framing.render(PIRATE, STEAL), direct(STEAL)])
     assert list(encoded.chosen.prompt) == in_persona
@@ -51,7 +52,7 @@ def test_context_and_response_are_those_of_generation(named: tuple[str, Path]) -
 def test_a_response_cut_off_teaches_no_end_of_turn(tiny_llama: Path) -> None:
     tokenizer = AutoTokenizer.from_pretrained(tiny_llama)
     row = Row("preference", STEAL, None, "I can't he", "Sure! Here", chosen_complete=False, rejected_complete=False)
-    [encoded] = Encoder(tokenizer, "tiny").encode([row])
+    [encoded] = RowEncoder(tokenizer, "tiny").encode([row])
     assert encoded.plain is None
     assert encoded.rejected is not None
     assert tokenizer.eos_token_id not in encoded.chosen.response + encoded.rejected.response
@@ -60,10 +61,10 @@ def test_a_response_cut_off_teaches_no_end_of_turn(tiny_llama: Path) -> None:
 def test_a_row_that_names_its_framing_keeps_it(tiny_llama: Path, tiny_gemma: Path) -> None:
     tokenizer = AutoTokenizer.from_pretrained(tiny_llama)
     row = Row("preserve", BAKE, PIRATE, "Arr!", framing="user")
-    [encoded] = Encoder(tokenizer, "tiny").encode([row])
+    [encoded] = RowEncoder(tokenizer, "tiny").encode([row])
     assert "<|system|>" not in tokenizer.decode(encoded.chosen.prompt)
     with pytest.raises(ModelError, match="system"):
-        Encoder(AutoTokenizer.from_pretrained(tiny_gemma), "g").encode(
+        RowEncoder(AutoTokenizer.from_pretrained(tiny_gemma), "g").encode(
             [Row("preserve", BAKE, PIRATE, "A", framing="system")]
         )
 
@@ -72,7 +73,7 @@ def test_a_tokenizer_without_a_template_is_refused(tiny_llama: Path) -> None:
     tokenizer = AutoTokenizer.from_pretrained(tiny_llama)
     tokenizer.chat_template = None
     with pytest.raises(ModelError, match="chat template"):
-        Encoder(tokenizer, "tiny")
+        RowEncoder(tokenizer, "tiny")
 
 
 def test_pack_points_at_the_tokens_before_the_response() -> None:
@@ -92,7 +93,7 @@ def test_padding_and_packing_change_no_log_probability(named: tuple[str, Path]) 
     name, path = named
     model = AutoModelForCausalLM.from_pretrained(path).eval()
     rows = [ROW, Row("sft", BAKE, None, "First, second, third. " * 4), Row("preserve", BAKE, PIRATE, "Arr!")]
-    encoded = Encoder(AutoTokenizer.from_pretrained(path), name).encode(rows)
+    encoded = RowEncoder(AutoTokenizer.from_pretrained(path), name).encode(rows)
     packed = pack([row.chosen for row in encoded], 0)
     with torch.no_grad():
         hidden = final_hidden(model, model, packed.input_ids, packed.attention_mask, packed.positions)

@@ -16,9 +16,10 @@ from personaproof.core import ModelError
 from personaproof.harden import VARIANTS, PICLRecipe, Row
 from personaproof.harden.divergence import KL
 from personaproof.harden.forward import base_of, final_hidden, output_head, without_dropout
-from personaproof.harden.picl.collate import EncodedRow, Encoder, TokenSequence
+from personaproof.harden.picl.collate import EncodedRow, RowEncoder
 from personaproof.harden.picl.frozen import frozen_rows
 from personaproof.harden.picl.trainer import PassDataset, PICLTrainer
+from personaproof.harden.sequences import TokenSequence
 
 
 def _double(path: Path) -> Any:
@@ -26,7 +27,7 @@ def _double(path: Path) -> Any:
 
 
 def _encode(path: Path, rows: list[Row]) -> list[EncodedRow]:
-    return Encoder(AutoTokenizer.from_pretrained(path), "tiny").encode(rows)
+    return RowEncoder(AutoTokenizer.from_pretrained(path), "tiny").encode(rows)
 
 
 def _rows(rows: list[Row]) -> list[Row]:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from personaproof.harden.picl.schedule import schedule, split_by_length, step_sizes
+from personaproof.harden.schedule import schedule, split_by_length, step_sizes
 
 
 @settings(deadline=None)

@@ -16,7 +16,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, TrainerCallback
 
 from personaproof.core import DataError, ModelError, PersonaProofError, RecipeError, StoreError
 from personaproof.harden import HardenResult, PICLRecipe, Row, RowSet, harden, load_picl
-from personaproof.harden.picl.collate import Encoder
+from personaproof.harden.picl.collate import RowEncoder
 
 BASE = ("dtype=float32", "batch_rows=16", "learning_rate=0.02")
 
@@ -81,7 +81,7 @@ def test_the_reloaded_adapter_refuses_in_persona_and_keeps_its_benign_answers(
     trained: HardenResult, toy_rows: list[Row]
 ) -> None:
     base, hardened = AutoModelForCausalLM.from_pretrained(trained.base_model).eval(), _load(trained)
-    encoded = Encoder(AutoTokenizer.from_pretrained(trained.path), "tiny").encode(toy_rows)
+    encoded = RowEncoder(AutoTokenizer.from_pretrained(trained.path), "tiny").encode(toy_rows)
     for row in encoded:
         if row.rejected is not None:
             assert _nll(base, row.chosen) > 3.0

@@ -24,9 +24,10 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from personaproof.core import ModelError, Persona, Request, StoreError
 from personaproof.engines._loading import attach_adapter, check_source, choose_device, choose_dtype, load_model
 from personaproof.harden.loading import quietly
-from personaproof.harden.picl.collate import Encoder, TokenSequence
+from personaproof.harden.picl.collate import RowEncoder
 from personaproof.harden.picl.rows import Row
 from personaproof.harden.picl.rows_io import read_rows
+from personaproof.harden.sequences import TokenSequence
 from personaproof.store.files import explained_files, read_json, write_json, write_text
 
 CONFIG, PROBES = "lm_eval.yaml", "probes.json"
@@ -229,7 +230,7 @@ def _probes(tokenizer: Any, name: str, model: Any, rows: Path | None) -> list[To
     # Evenly through the file, which may hold one kind of row after another.
     chosen = chosen[:: max(1, len(chosen) // MOST_PROBES)][:MOST_PROBES]
     longest = int(model.config.get_text_config().max_position_embeddings)
-    found = [row.chosen for row in Encoder(tokenizer, name).encode(chosen) if len(row.chosen) <= longest]
+    found = [row.chosen for row in RowEncoder(tokenizer, name).encode(chosen) if len(row.chosen) <= longest]
     if not found:
         raise ModelError(f"no probe fits the context of {name!r} ({longest} tokens); give shorter rows with --rows.")
     return found

@@ -17,7 +17,7 @@ from personaproof.harden.localized.prompts import PromptSet
 from personaproof.harden.localized.recipe import Vote
 from personaproof.harden.localized.teacher import SteeredTeacher
 from personaproof.harden.localized.tokens import SafetyTokens, Tally, _before_end, elect, safety_tokens, tally
-from personaproof.harden.picl.collate import Encoder
+from personaproof.harden.sequences import Encoder
 
 Plant = Callable[..., Path]
 

@@ -24,7 +24,7 @@ from personaproof.harden.localized import trainer, training
 from personaproof.harden.localized.prompts import PromptSet, build_prompts
 from personaproof.harden.localized.recipe import LocalizedRecipe, load_localized
 from personaproof.harden.localized.teacher import SteeredTeacher
-from personaproof.harden.picl.collate import TokenSequence, pack
+from personaproof.harden.sequences import TokenSequence, pack
 from personaproof.organism import weights_path
 
 Plant = Callable[..., Path]

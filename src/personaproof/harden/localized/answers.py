@@ -11,7 +11,7 @@ import torch
 from personaproof.core import ModelError, Sampling
 from personaproof.engines._decode import decode
 from personaproof.engines._loading import explain_out_of_memory
-from personaproof.harden.picl.collate import Encoder, TokenSequence
+from personaproof.harden.sequences import Encoder, TokenSequence
 
 TOKENS_A_PASS = 16_384
 

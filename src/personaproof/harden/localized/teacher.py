@@ -12,7 +12,7 @@ from torch import Tensor
 
 from personaproof.directions import Direction, steer
 from personaproof.harden.forward import adapter_off, base_of, final_hidden, output_head, without_dropout
-from personaproof.harden.picl.collate import Packed
+from personaproof.harden.sequences import Packed
 
 
 class SteeredTeacher:

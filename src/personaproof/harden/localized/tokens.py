@@ -19,7 +19,7 @@ from personaproof.harden.localized.answers import answers_to, batches
 from personaproof.harden.localized.recipe import Vote
 from personaproof.harden.localized.teacher import SteeredTeacher
 from personaproof.harden.losses import sequence_sum
-from personaproof.harden.picl.collate import Encoder, pack
+from personaproof.harden.sequences import Encoder, pack
 
 
 @dataclass(frozen=True)

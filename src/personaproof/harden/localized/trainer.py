@@ -23,8 +23,8 @@ from personaproof.harden.localized.losses import TokenDivergence
 from personaproof.harden.localized.recipe import LocalizedRecipe
 from personaproof.harden.localized.teacher import SteeredTeacher
 from personaproof.harden.losses import sequence_mean, token_logprobs_and_kl
-from personaproof.harden.picl.collate import Encoder, pack
-from personaproof.harden.picl.schedule import split_by_length
+from personaproof.harden.schedule import split_by_length
+from personaproof.harden.sequences import Encoder, pack
 
 
 @dataclass(frozen=True)

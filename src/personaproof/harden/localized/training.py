@@ -21,10 +21,10 @@ from personaproof.harden.localized.teacher import SteeredTeacher
 from personaproof.harden.localized.tokens import safety_tokens
 from personaproof.harden.localized.trainer import LocalizedTrainer, PassDataset, Prompt
 from personaproof.harden.method import Method, Training, TrainingJob
-from personaproof.harden.picl.collate import Encoder
-from personaproof.harden.picl.schedule import schedule, step_sizes
 from personaproof.harden.processes import processes
 from personaproof.harden.reporting import Report, curve_of
+from personaproof.harden.schedule import schedule, step_sizes
+from personaproof.harden.sequences import Encoder
 
 
 def train_localized(job: TrainingJob) -> Training:

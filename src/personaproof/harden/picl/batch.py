@@ -9,10 +9,11 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
-from personaproof.harden.picl.collate import EncodedRow, Packed, TokenSequence, pack
+from personaproof.harden.picl.collate import EncodedRow
 from personaproof.harden.picl.frozen import FrozenRow
 from personaproof.harden.picl.recipe import PICLRecipe
 from personaproof.harden.picl.rows import Row
+from personaproof.harden.sequences import Packed, TokenSequence, pack
 
 T = TypeVar("T")
 Group = str

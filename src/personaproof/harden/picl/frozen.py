@@ -16,7 +16,8 @@ from torch import Tensor
 from personaproof.harden.forward import adapter_off, base_of, final_hidden, without_dropout
 from personaproof.harden.head import OutputHead
 from personaproof.harden.losses import sequence_sum, token_logprobs
-from personaproof.harden.picl.collate import EncodedRow, TokenSequence, pack
+from personaproof.harden.picl.collate import EncodedRow
+from personaproof.harden.sequences import TokenSequence, pack
 
 TOKENS_A_PASS = 16_384
 

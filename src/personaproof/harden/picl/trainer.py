@@ -34,7 +34,7 @@ from personaproof.harden.picl.ema import WeightAverage
 from personaproof.harden.picl.frozen import FrozenRow
 from personaproof.harden.picl.recipe import PICLRecipe
 from personaproof.harden.picl.rows import Row
-from personaproof.harden.picl.schedule import split_by_length
+from personaproof.harden.schedule import split_by_length
 
 LABELS = {
     "preference": ("dpo", "chosen_nll", "pic"),

@@ -16,15 +16,15 @@ from personaproof.harden.checkpoints import MarkComplete, newest_whole
 from personaproof.harden.forward import base_of, choose_attention, output_head
 from personaproof.harden.method import Method, Training, TrainingJob
 from personaproof.harden.picl.batch import has_weight
-from personaproof.harden.picl.collate import EncodedRow, Encoder
+from personaproof.harden.picl.collate import EncodedRow, RowEncoder
 from personaproof.harden.picl.frozen import frozen_rows
 from personaproof.harden.picl.recipe import PICLRecipe
 from personaproof.harden.picl.rows import Row, RowSet
-from personaproof.harden.picl.schedule import schedule, step_sizes
 from personaproof.harden.picl.sharded import ShardedPICLTrainer
 from personaproof.harden.picl.trainer import PassDataset, PICLTrainer
 from personaproof.harden.processes import processes, splits_weights
 from personaproof.harden.reporting import Report, curve_of
+from personaproof.harden.schedule import schedule, step_sizes
 
 
 def train_picl(job: TrainingJob) -> Training:
@@ -36,7 +36,7 @@ def train_picl(job: TrainingJob) -> Training:
     if not isinstance(job.data, RowSet):
         raise DataError(f"PICL learns from training rows, not from a {type(job.data).__name__}.")
     config = base_of(job.model).config.get_text_config()
-    encoder = Encoder(job.tokenizer, job.name, _eos_ids(job.model))
+    encoder = RowEncoder(job.tokenizer, job.name, _eos_ids(job.model))
     longest = recipe.max_length or int(config.max_position_embeddings)
     encoded, left_out = _usable(job.data.rows, recipe, encoder, longest)
 
@@ -71,7 +71,7 @@ def train_picl(job: TrainingJob) -> Training:
 
 
 def _usable(
-    rows: Sequence[Row], recipe: PICLRecipe, encoder: Encoder, longest: int
+    rows: Sequence[Row], recipe: PICLRecipe, encoder: RowEncoder, longest: int
 ) -> tuple[list[EncodedRow], dict[str, int]]:
     weighty = [row for row in rows if has_weight(row, recipe)]
     left_out = Counter(f"{row.kind}: no weight in this recipe" for row in rows if not has_weight(row, recipe))
