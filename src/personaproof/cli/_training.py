@@ -81,6 +81,7 @@ Data = TrainingData | TrainingSet
 
 def read_data(sources: Sources, recipe: TrainingRecipe, engine: Engine) -> Data:
     """What the recipe's method needs of the user's data. Raises DataError where it cannot learn from what was named."""
+    _check_options(sources, recipe)
     framing = resolve_framing("auto", engine.supports_system)
     if isinstance(recipe, AIRRecipe):
         return _groups(sources, recipe, framing)
@@ -114,6 +115,25 @@ def training_set(
         rows = gather_rows(collector, data, recipe, framing)
     write_rows(rows.rows, run.path / "rows.jsonl")
     return rows
+
+
+_OTHERS = {
+    AIRRecipe: ("rows", "bystanders"),
+    LocalizedRecipe: ("rows", "bystanders", "groups"),
+    PICLRecipe: ("groups",),
+}
+"""Data that a method has no use for."""
+
+
+def _check_options(sources: Sources, recipe: TrainingRecipe) -> None:
+    """Raises DataError for data that the method would leave unread."""
+    for kind, unused in _OTHERS.items():
+        if isinstance(recipe, kind):
+            for name in unused:
+                if getattr(sources, name) is not None:
+                    raise DataError(f"--{name} is no use to the method {recipe.method!r}; leave it out.")
+            if sources.groups is not None and (sources.requests or sources.benign or sources.personas):
+                raise DataError("--groups hold their own requests and personas; give either them or the others.")
 
 
 def planned_answers(data: Data, engine: Engine) -> int:
@@ -150,7 +170,7 @@ def _groups(sources: Sources, recipe: AIRRecipe, framing: Framing) -> GroupSet:
     """The user's meta-groups; those built from the user's requests; or the organism's own."""
     if sources.groups is not None:
         return GroupSet(tuple(sources.inputs.groups(sources.groups)))
-    if sources.requests is None and sources.model == ORGANISM:
+    if sources.model == ORGANISM and not (sources.requests or sources.benign or sources.personas):
         from personaproof.organism import DOMAINS, organism_groups
 
         made = [group for domain in DOMAINS for group in organism_groups(domain, "train", ORGANISM_GROUPS, recipe.seed)]
