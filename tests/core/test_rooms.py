@@ -22,6 +22,7 @@ MAY_IMPORT = {
     "report": {"core", "store", "stats"},
     "organism": {"core", "data", "stats"},
     "directions": {"core", "data", "engines", "judges", "stats"},
+    "recognition": {"core", "engines", "store", "stats", "directions"},
     "bench": ALL - {"cli"},
     "cli": ALL,
 }

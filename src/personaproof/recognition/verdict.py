@@ -1,0 +1,103 @@
+"""Is the Assistant the reference by which this model tells its own texts? In words, with the numbers behind them."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+from personaproof.recognition.analysis import PREDICTORS, Analysis
+from personaproof.stats import Estimate
+
+Answer = Literal["privileged", "not privileged", "undecided", "unanswered"]
+LEAST_EVALUATORS = 3
+NEAR_BEST = 0.1
+"""The Assistant is near-best where at most this share of the references is better, or only the best of few."""
+SENTENCES: dict[Answer, str] = {
+    "privileged": "The Assistant is the privileged reference here: far from it, personas claim a text by how much "
+    "likelier they are to write it than the Assistant is.",
+    "not privileged": "The Assistant is not the privileged reference here: far from it, another measure predicts what "
+    "personas claim at least as well.",
+    "undecided": "Whether the Assistant is the privileged reference cannot be told from these texts: the intervals "
+    "leave both open.",
+    "unanswered": "Whether the Assistant is the privileged reference cannot be told here: too few of the personas far "
+    "from it answer the question about authorship at all, or their claims never vary.",
+}
+
+
+@dataclass(frozen=True)
+class Verdict:
+    answer: Answer
+    sentence: str
+    points: tuple[str, ...]
+
+
+def near_best(personas: int) -> int:
+    """The last rank among so many references that counts as near-best."""
+    return max(1, math.ceil(NEAR_BEST * personas))
+
+
+def decide(analysis: Analysis) -> Answer:
+    """privileged: over far evaluators the asymmetric gap's mean r is above zero, above the symmetric gap's and above
+    plain surprise's, each by its whole interval, and the Assistant is best or near-best among all references.
+    not privileged: one of these is contradicted by a whole interval. Otherwise undecided; unanswered where fewer than
+    three far evaluators answer."""
+    asymmetric = analysis.mean(analysis.of_predictor("asymmetric"), "far")
+    if asymmetric.n < LEAST_EVALUATORS:
+        return "unanswered"
+    rank, limit = analysis.assistant_rank("far"), near_best(len(analysis.matrices.names))
+    tests = [asymmetric, *(_gain(analysis, other, "far") for other in ("symmetric", "plain"))]
+    if any(test.high is not None and test.high < 0 for test in tests) or (rank.low is not None and rank.low > limit):
+        return "not privileged"
+    if all(test.low is not None and test.low > 0 for test in tests) and rank.value is not None and rank.value <= limit:
+        return "privileged"
+    return "undecided"
+
+
+def verdict(analysis: Analysis) -> Verdict:
+    """The decision with what it rests on."""
+    answer, names = decide(analysis), analysis.matrices.names
+    evaluators = range(1, len(names))
+    answering = [e for e in evaluators if e in analysis.answering]
+    points = [
+        f"{len(answering)} of {len(names) - 1} personas give one of the two answers more often than not"
+        + (f": {', '.join(names[e] for e in answering)}." if 0 < len(answering) < len(names) - 1 else ".")
+    ]
+    if answer == "unanswered":
+        shown = _means(analysis, "any")
+        points.append(f"With all personas taken at what little they say, mean r is {shown}: no basis for a verdict.")
+    else:
+        points.append(f"Over the personas far from the Assistant, mean r with claims is {_means(analysis, 'far')}.")
+        for other in ("symmetric", "plain"):
+            gain = _gain(analysis, other, "far")
+            points.append(f"The asymmetric gap's mean r is {told(gain, signed=True)} against the {_spoken(other)}'s.")
+        points.append(f"As a reference the Assistant has rank {told(analysis.assistant_rank('far'))} of {len(names)}.")
+    row = analysis.assistant_row()
+    points.append(
+        f"In the Assistant's own row, claims go with the writer's distance at r {told(row['information'])} in "
+        f"information and {told(row['activation'])} in activations, and with the log-likelihood ratio at r "
+        f"{told(row['ratio'])}."
+    )
+    return Verdict(answer, SENTENCES[answer], tuple(points))
+
+
+def told(estimate: Estimate, *, signed: bool = False) -> str:
+    """A number with its interval, or that there is none."""
+    if estimate.value is None:
+        return "undefined"
+    form = "{:+.2f}".format if signed else "{:.2f}".format
+    bounds = "" if estimate.low is None else f" ({form(estimate.low)} to {form(estimate.high)})"
+    return form(estimate.value) + bounds
+
+
+def _gain(analysis: Analysis, other: str, band: str) -> Estimate:
+    return analysis.gain(analysis.of_predictor("asymmetric"), analysis.of_predictor(other), band)
+
+
+def _means(analysis: Analysis, band: str) -> str:
+    parts = [f"{told(analysis.mean(analysis.of_predictor(name), band))} for the {_spoken(name)}" for name in PREDICTORS]
+    return f"{', '.join(parts[:-1])} and {parts[-1]}"
+
+
+def _spoken(predictor: str) -> str:
+    return {"asymmetric": "asymmetric gap", "symmetric": "symmetric gap", "plain": "plain surprise"}[predictor]

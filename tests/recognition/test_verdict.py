@@ -1,0 +1,112 @@
+"""Synthetic panels whose true predictor is known, and what the study makes of them."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+import pytest
+
+from personaproof.recognition import Analysis, Matrices, decide, verdict
+
+N = 19
+
+
+def synthetic(
+    truth: Literal["asymmetric", "plain", "symmetric", "other", "noise"], seed: int = 0, mass: float = 1.0
+) -> Matrices:
+    """Personas are points; surprise grows with the distance between evaluator and writer, plus how hard each text is
+    for everyone. Claims follow the evidence against the reference that `truth` names, or nothing."""
+    rng = np.random.default_rng(seed)
+    place = rng.normal(size=(N, 4)) * np.linspace(0.3, 2, N)[:, None]
+    place[0] = 0
+    between = np.linalg.norm(place[:, None] - place[None], axis=2)
+    hard = rng.gamma(2, 1.5, N)
+    surprise = 1 + 0.6 * between + hard[None] + rng.normal(size=(N, N)) * 0.15
+    reference = {
+        "asymmetric": surprise[0],
+        "plain": np.zeros(N),
+        "symmetric": np.diagonal(surprise),
+        "other": surprise[7],
+        "noise": np.zeros(N),
+    }[truth]
+    evidence = reference[None] - surprise
+    signal = rng.normal(size=(N, N)) if truth == "noise" else evidence
+    claims = 1 / (1 + np.exp(-signal + signal.mean()))
+    information = 10 * (surprise[0] - np.diagonal(surprise))
+    information -= information[0]
+    return Matrices(tuple(f"p{i}" for i in range(N)), surprise, claims, information, between[0], np.full(N, mass))
+
+
+def analysis(found: Matrices, **changes: object) -> Analysis:
+    settings: dict = {"answering": found.answering, "number_of_bands": 3, "replicates": 600, "seed": 0, **changes}
+    return Analysis(found, **settings)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_where_the_asymmetric_gap_is_true_it_comes_out_so(seed: int) -> None:
+    found = analysis(synthetic("asymmetric", seed))
+    assert decide(found) == "privileged"
+    value = found.mean(2, "far").value
+    assert value is not None
+    assert value > 0.9
+    assert found.assistant_rank("far").value == 1
+
+
+@pytest.mark.parametrize("truth", ["plain", "symmetric", "other", "noise"])
+@pytest.mark.parametrize("seed", range(5))
+def test_where_it_is_not_true_it_does_not(truth: Literal["plain", "symmetric", "other", "noise"], seed: int) -> None:
+    assert decide(analysis(synthetic(truth, seed))) != "privileged"
+
+
+@pytest.mark.parametrize("truth", ["plain", "other"])
+def test_a_clearly_better_measure_refutes_it(truth: Literal["plain", "other"]) -> None:
+    answers = [decide(analysis(synthetic(truth, seed))) for seed in range(5)]
+    assert answers.count("not privileged") >= 4
+
+
+def test_where_the_question_is_not_answered_nothing_is_decided() -> None:
+    found = analysis(synthetic("asymmetric", mass=0.1))
+    said = verdict(found)
+    assert said.answer == "unanswered"
+    assert said.points[0].startswith("0 of 18 personas")
+    assert found.mean(2, "far").n == 0
+    assert found.mean(2, "any").n == 18
+
+
+def test_the_points_hold_the_numbers_that_decided() -> None:
+    found = analysis(synthetic("asymmetric"))
+    said = verdict(found)
+    text = " ".join(said.points)
+    value = found.mean(2, "far").value
+    assert value is not None
+    assert f"{value:.2f} (" in text
+    assert "rank 1.00" in text
+
+
+def test_bands_leave_the_assistant_out_and_far_is_far() -> None:
+    found = analysis(synthetic("asymmetric"))
+    assert sorted(e for members in found.bands.values() for e in members) == list(range(1, N))
+    distance = found.matrices.information
+    assert min(distance[found.bands["far"]]) >= max(distance[found.bands["near"]])
+
+
+def test_the_gain_is_paired_and_over_evaluators_where_both_are_defined() -> None:
+    found = analysis(synthetic("asymmetric"))
+    chosen = found.evaluators("far")
+    gain = found.gain(2, 1, "far")
+    assert gain.value == pytest.approx(float((found.r[2, chosen] - found.r[1, chosen]).mean()))
+    assert gain.n == len(chosen)
+    # Against itself as the reference an evaluator has no evidence, so it drops out on both sides.
+    assert found.gain(2, 2 + chosen[0], "far").n == len(chosen) - 1
+
+
+def test_the_assistants_own_row_finds_distance_where_claims_fall_with_it() -> None:
+    found = synthetic("plain")
+    claims = found.claims.copy()
+    claims[0] = np.exp(-found.activation)
+    row = analysis(Matrices(found.names, found.surprise, claims, found.information, found.activation, found.mass))
+    r = row.assistant_row()
+    assert r["activation"].value == pytest.approx(float(np.corrcoef(found.activation, claims[0])[0, 1]))
+    assert r["activation"].value < -0.8
+    assert r["activation"].n == N
