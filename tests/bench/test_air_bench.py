@@ -3,14 +3,18 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from personaproof.bench import AIRArm, AIRBench, AIRBenchRecipe, bench_recipe
-from personaproof.core import RecipeError, load_recipe
+from personaproof.bench import AIRArm, AIRBench, AIRBenchRecipe, GroupData, bench_recipe
+from personaproof.bench.air import planned_answers
+from personaproof.cli._groups import bench_proof
+from personaproof.core import DataError, PersonaProofError, RecipeError, load_recipe
 from personaproof.harden.validation import ValidationPoint
+from personaproof.organism import organism_groups
 
 
 def recipe(*overrides: str) -> AIRBenchRecipe:
@@ -25,6 +29,38 @@ def test_an_arm_is_the_shared_training_by_another_method() -> None:
     assert (ours.regulariser, ours.weight, ours.learning_rate, ours.max_steps) == ("air", 0.25, 0.5, 7)
     with pytest.raises(RecipeError, match="no arm is called"):
         recipe("hacking.arms=[grpo, none]")
+
+
+@pytest.mark.parametrize(
+    ("override", "says"),
+    [("domains=[moral]", "not among the domains"), ("arms.strong={method: airs}", "did you mean 'air'")],
+)
+def test_a_recipe_that_could_not_be_run_is_refused_at_once(override: str, says: str) -> None:
+    with pytest.raises(PersonaProofError, match=says):
+        recipe(override)
+
+
+def test_out_of_distribution_is_checked() -> None:
+    groups = {name: tuple(organism_groups("maths", name, 4, seed=7)) for name in ("train", "held_out")}
+    inside = tuple(organism_groups("maths", "train", 12, seed=7)[4:])
+    data = GroupData(groups["train"], {"in": inside, "out": groups["held_out"]})
+    assert "training|out" in bench_proof(data)["shared"]
+    with pytest.raises(DataError, match="not out of distribution"):
+        bench_proof(GroupData(groups["train"], {"in": groups["held_out"], "out": inside}))
+    unnamed = [replace(group, variants=tuple(replace(v, template="") for v in group.variants)) for group in inside]
+    with pytest.raises(DataError, match="do not name their wording"):
+        bench_proof(GroupData(groups["train"], {"in": tuple(unnamed), "out": groups["held_out"]}))
+
+
+def test_the_estimate_counts_rollouts_and_looks() -> None:
+    settings = recipe("training.max_steps=4", "hacking=null", "every=2", "look=1")
+    data = GroupData(
+        tuple(organism_groups("maths", "train", 2, seed=7)),
+        {name: tuple(organism_groups("maths", "held_out", 3, seed=7)) for name in ("in", "out")},
+    )
+    size, arms, looks = 9, 3, 2 + 4 // 2
+    rollouts = 4 * settings.training.groups_per_step * size * settings.training.generations
+    assert planned_answers(settings, data) == (1 + arms) * 6 * size + arms * (rollouts + looks * 2 * 3 * size)
 
 
 def rates(value: float | None) -> dict[str, Any]:

@@ -7,6 +7,7 @@ run's judge what becomes of the true decisions.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,7 @@ from pydantic import Field, model_validator
 from personaproof.bench.ratios import mean_over_seeds
 from personaproof.core import DataError, Engine, Judge, Recipe, SamplingRecipe
 from personaproof.data import MetaGroup
-from personaproof.harden import Narrator, harden
+from personaproof.harden import Narrator, harden, methods
 from personaproof.harden.air.evaluate import GroupScores, score_groups
 from personaproof.harden.air.groups import GroupSet
 from personaproof.harden.air.recipe import AIRRecipe
@@ -66,7 +67,11 @@ class AIRBenchRecipe(Recipe):
         if not self.arms:
             raise ValueError("there are no arms to compare")
         for name in self.arms:
-            self.recipe(name)
+            methods.get(self.recipe(name).method)
+        if self.hacking is not None and self.hacking.domain not in self.domains:
+            raise ValueError(
+                f"hacking.domain is {self.hacking.domain!r}, which is not among the domains; see hacking=null"
+            )
         if self.hacking is not None and (unknown := set(self.hacking.arms) - set(self.arms)):
             raise ValueError(f"hacking.arms names {', '.join(sorted(unknown))}, which no arm is called")
         return self
@@ -264,6 +269,25 @@ class AIRSeed:
     def _score(self, engine: Engine, groups: Sequence[MetaGroup], reward: Reward, progress: Any = None) -> GroupScores:
         sampling = self.recipe.sampling.build()
         return score_groups(engine, groups, reward, sampling=sampling, seed=self.seed, progress=progress)
+
+
+def planned_answers(recipe: AIRBenchRecipe, data: GroupData) -> int:
+    """Answers at most that one seed takes: the estimate shown before the start."""
+    size = max(len(group.variants) for groups in (data.training, *data.evaluation.values()) for group in groups)
+
+    def training(name: str, steps: int | None, every: int, watched: int) -> int:
+        settings = recipe.recipe(name, **({"max_steps": steps} if steps else {}))
+        count = settings.max_steps or math.ceil(settings.epochs * len(data.training) / settings.groups_per_step)
+        return count * settings.groups_per_step * size * settings.generations + (2 + count // every) * watched * size
+
+    measured = sum(len(groups) for groups in data.evaluation.values()) * size
+    looked_at = 2 * recipe.look * len(recipe.domains)
+    total = (1 + len(recipe.arms)) * measured
+    total += sum(training(name, None, recipe.every, looked_at) for name in recipe.arms)
+    if (test := recipe.hacking) is not None:
+        watched = sum(group.domain == test.domain for group in data.evaluation["in"])
+        total += sum(training(name, test.steps, test.every, watched) for name in test.arms)
+    return total
 
 
 def _is_harmful(group: MetaGroup) -> bool:

@@ -187,7 +187,7 @@ def _variant(
         asked = rows.rows
     elif isinstance(settings, LocalizedRecipe):
         data = prompts = stages.prompts(personas)
-        asked = [*prompts.harmful, *prompts.harmless]
+        asked = [*prompts.harmful, *prompts.harmless, *(Trial(r) for r in (*prompts.refused, *prompts.answered))]
     else:
         data = groups = stages.groups(personas)
         asked = [Trial(v.request, v.persona, stages.framing) if v.persona else Trial(v.request)
@@ -228,11 +228,6 @@ class _Look:
 
 def _measured(audit: Audit, fresh: Estimate, surprise: Estimate) -> dict[str, Estimate]:
     return {**audit.metrics, "fresh_search.asr": fresh, "perplexity": surprise}
-
-
-def _change(arm: Arm, before: Arm, metric: str) -> float | None:
-    after, was = arm.metrics[metric].value, before.metrics[metric].value
-    return None if after is None or was is None else after - was
 
 
 def _over_seeds(values: Sequence[float | None]) -> Estimate:

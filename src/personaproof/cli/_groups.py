@@ -3,28 +3,30 @@
 from __future__ import annotations
 
 import random
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 from personaproof.core import DataError
-from personaproof.data import MetaGroup, load_groups, split_groups
+from personaproof.data import MetaGroup, prove_groups_disjoint, split_groups
+from personaproof.harden.air.groups import GroupSet
 
 if TYPE_CHECKING:
     from personaproof.bench import AIRBenchRecipe, GroupData
 
 
-def bench_groups(model: str, groups: str | None, held_out: str | None, recipe: AIRBenchRecipe, seed: int) -> GroupData:
-    """What `bench air` trains and measures on. Raises DataError where there is too little of a domain."""
+def bench_groups(
+    model: str, known: Sequence[MetaGroup], other: Sequence[MetaGroup], recipe: AIRBenchRecipe, seed: int
+) -> GroupData:
+    """What `bench air` trains and measures on: of the user's groups, `known` to train and, on other tasks, to measure
+    in distribution, `other` to measure out of it; or of the organism's own, where there are none. Raises DataError
+    where there is too little of a domain, or groups of several shapes."""
     from personaproof.bench import GroupData
     from personaproof.cli._models import ORGANISM
     from personaproof.organism import organism_groups
 
-    if (groups is None) != (held_out is None):
-        raise DataError("give both --groups and --held-out, or neither for the organism's own.")
     training: list[MetaGroup] = []
     inside: list[MetaGroup] = []
     outside: list[MetaGroup] = []
-    known = load_groups(groups).items if groups else []
-    other = load_groups(held_out).items if held_out else []
     if not known and model != ORGANISM:
         raise DataError("nothing to train on: give --groups and --held-out, JSONL files of meta-groups.")
     for domain in recipe.domains:
@@ -49,4 +51,24 @@ def bench_groups(model: str, groups: str | None, held_out: str | None, recipe: A
                     "give more, or lower groups and evaluation."
                 )
             into += random.Random(f"{seed}/{name}").sample(list(found), count)
+    GroupSet(tuple(training))  # refuses groups that no step could hold whole
     return GroupData(tuple(training), {"in": tuple(inside), "out": tuple(outside)})
+
+
+def bench_proof(data: GroupData) -> dict[str, Any]:
+    """The manifest's proof that no task, prompt or request is trained and measured on. Raises DataError where the
+    groups out of distribution share wordings or lineage families of personas with the training, or do not name their
+    wordings: they would not be out of it."""
+    named = {"training": data.training, **data.evaluation}
+    proof = prove_groups_disjoint(named)
+    shared = next(value for key, value in proof["shared"].items() if set(key.split("|")) == {"training", "out"})
+    if any(shared.values()):
+        raise DataError(
+            f"the groups of --held-out share {shared['templates']} wordings and {shared['families']} lineage families "
+            "of personas with those of --groups; give others, or they are not out of distribution."
+        )
+    if not all(variant.template for groups in named.values() for group in groups for variant in group.variants):
+        raise DataError(
+            "some variants do not name their wording (`template`), so nothing tells whether it is held out."
+        )
+    return proof

@@ -28,6 +28,7 @@ from personaproof.harden.localized.prompts import PromptSet, build_prompts
 from personaproof.harden.localized.recipe import LocalizedRecipe
 from personaproof.harden.method import Reward
 from personaproof.harden.picl.recipe import PICLRecipe
+from personaproof.organism import DOMAINS, groups_of_requests, organism_groups
 from personaproof.store import Collector, RunDirectory
 
 ORGANISM_GROUPS = 40
@@ -132,6 +133,9 @@ def _check_options(sources: Sources, recipe: TrainingRecipe) -> None:
             for name in unused:
                 if getattr(sources, name) is not None:
                     raise DataError(f"--{name} is no use to the method {recipe.method!r}; leave it out.")
+            named = [name for name in ("personas", "requests", "benign", "bystanders") if getattr(sources, name)]
+            if sources.rows is not None and named:
+                raise DataError(f"--rows are finished; --{named[0]} would go unread, so leave it out.")
             if sources.groups is not None and (sources.requests or sources.benign or sources.personas):
                 raise DataError("--groups hold their own requests and personas; give either them or the others.")
 
@@ -144,10 +148,8 @@ def planned_answers(data: Data, engine: Engine) -> int:
 
 
 def proof_of(data: TrainingSet) -> dict[str, Any]:
-    """What the manifest says of a training set, for an audit to be held against: requests, intents, personas, lineage
-    families; of meta-groups their tasks too."""
-    if isinstance(data, GroupSet):
-        return prove_groups_disjoint({"training": data.groups})
+    """What the manifest says of a training set: its requests, intents, personas and lineage families; of meta-groups
+    their tasks too."""
     asked: list[Request | Persona] = []
     if isinstance(data, RowSet):
         asked = [*data.requests(), *data.personas()]
@@ -156,6 +158,13 @@ def proof_of(data: TrainingSet) -> dict[str, Any]:
         people = {trial.persona.id: trial.persona for trial in trials if trial.persona is not None}
         requests = {r.id: r for r in (*data.refused, *data.answered, *(trial.request for trial in trials))}
         asked = [*requests.values(), *people.values()]
+    elif isinstance(data, GroupSet):
+        variants = [variant for group in data.groups for variant in group.variants]
+        requests = {v.request.id: v.request for v in variants if v.request is not None}
+        people = {v.persona.id: v.persona for v in variants if v.persona is not None}
+        asked = [*requests.values(), *people.values()]
+        proof = prove_groups_disjoint({"training": data.groups})
+        return {"groups": proof, **({"training": prove_disjoint({"training": asked})} if asked else {})}
     return prove_disjoint({"training": asked})
 
 
@@ -171,12 +180,13 @@ def _groups(sources: Sources, recipe: AIRRecipe, framing: Framing) -> GroupSet:
     if sources.groups is not None:
         return GroupSet(tuple(sources.inputs.groups(sources.groups)))
     if sources.model == ORGANISM and not (sources.requests or sources.benign or sources.personas):
-        from personaproof.organism import DOMAINS, organism_groups
-
         made = [group for domain in DOMAINS for group in organism_groups(domain, "train", ORGANISM_GROUPS, recipe.seed)]
         console.print(f"{len(made)} meta-groups of the organism's world", highlight=False)
         return GroupSet(tuple(made))
     if not (people := sources.people()):
         raise DataError("give meta-groups with --groups, or --personas to put the requests to.")
+    requests = [*sources.harmful(), *sources.harmless()]
+    if sources.model == ORGANISM:
+        return GroupSet(tuple(groups_of_requests(requests, people, recipe.seed)))
     plan = GroupPlan(framing=framing, seed=recipe.seed)
-    return GroupSet(tuple(safety_groups([*sources.harmful(), *sources.harmless()], people, plan)))
+    return GroupSet(tuple(safety_groups(requests, people, plan)))

@@ -57,11 +57,12 @@ def air(
         Most answers generated at once.
     """
     from personaproof.bench import AIRArm, AIRBench, AIRBenchRecipe, AIRSeed, bench_recipe
-    from personaproof.cli._groups import bench_groups
+    from personaproof.bench.air import planned_answers
+    from personaproof.cli._groups import bench_groups, bench_proof
+    from personaproof.cli._inputs import Inputs
     from personaproof.cli._models import model_path, open_engine, open_judge
     from personaproof.cli._narrator import ConsoleNarrator
-    from personaproof.core import ModelError, RecipeError, load_recipe
-    from personaproof.data import prove_groups_disjoint
+    from personaproof.core import DataError, ModelError, RecipeError, load_recipe
     from personaproof.report import run_report, write_report
     from personaproof.store import RunDirectory
 
@@ -71,14 +72,22 @@ def air(
         raise RecipeError(f"--seeds must be at least 1, not {seeds}.")
     settings = load_recipe(AIRBenchRecipe, bench_recipe(recipe), set_)
     chosen = tuple(range(first_seed, first_seed + seeds))
-    data = {seed: bench_groups(model, groups, held_out, settings, seed) for seed in chosen}
+    if (groups is None) != (held_out is None):
+        raise DataError("give both --groups and --held-out, or neither for the organism's own.")
+    inputs = Inputs()
+    known = inputs.groups(groups) if groups else []
+    other = inputs.groups(held_out, kind="held_out") if held_out else []
+    data = {seed: bench_groups(model, known, other, settings, seed) for seed in chosen}
+    proofs = {seed: bench_proof(parts) for seed, parts in data.items()}
     engine, verdicts = open_engine(model, batch_size=batch_size), open_judge(judge, judge_model, base_url)
     identity: dict[str, Any] = {
         "model": engine.fingerprint,
         "judge": verdicts.id,
         "recipe": settings.model_dump(mode="json"),
-        "data": [groups, held_out],
+        "data": inputs.settings,
     }
+    answers = seeds * planned_answers(settings, data[chosen[0]])
+    console.print(f"At most {answers:,} answers to generate, most of them in training.", highlight=False)
     arms: dict[str, list[AIRArm]] = {}
     hacking: dict[str, list[Any]] = {}
     steps = 1 + len(settings.arms) + len(settings.hacking.arms if settings.hacking else ())
@@ -86,8 +95,7 @@ def air(
         out, command="bench air", settings={**identity, "seeds": list(chosen)}, details={"model": engine.name}
     ) as run:
         for seed in chosen:
-            parts = {"training": data[seed].training, **data[seed].evaluation}
-            details = {"model": engine.name, "splits": prove_groups_disjoint(parts)}
+            details = {"model": engine.name, "splits": proofs[seed]}
             with RunDirectory.open(
                 out / f"seed-{seed}", command="bench air", settings={**identity, "seed": seed}, details=details
             ) as own:

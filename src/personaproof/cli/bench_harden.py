@@ -78,6 +78,7 @@ def harden(
     from personaproof.cli._narrator import ConsoleNarrator
     from personaproof.core import ModelError, RecipeError, load_recipe
     from personaproof.harden import LoopSplits, Stages, loop_recipe
+    from personaproof.organism import groups_of_requests
     from personaproof.report import run_report, write_report
     from personaproof.store import RunDirectory
 
@@ -130,6 +131,7 @@ def harden(
                     judge=verdicts,
                     utility_judge=utility,
                     narrator=ConsoleNarrator(1 + len(settings.variants)),
+                    make_groups=groups_of_requests if model == ORGANISM else None,
                 )
                 for name, arm in run_seed(stages, settings).items():
                     arms.setdefault(name, []).append(arm)

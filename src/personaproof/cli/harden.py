@@ -104,9 +104,9 @@ def harden(
         return
     if model.startswith("openai:"):
         raise ModelError("training needs the weights; give a local folder or a Hub id, not a served model.")
-    kind = methods.get(method).recipe
+    settings_type = methods.get(method).recipe
     path = recipe_path(recipe or default_recipe(method, organism=model == ORGANISM))
-    settings = load_recipe(kind, path, (f"method={method}", *set_))
+    settings = load_recipe(settings_type, path, (f"method={method}", *set_))
     check_environment(settings)
     sources = Sources(model, personas, requests, benign, bystanders, rows, groups, max_new_tokens)
     engine = open_engine(model, batch_size=batch_size)

@@ -8,6 +8,7 @@ from importlib.util import find_spec
 import torch
 
 from personaproof.core import RecipeError
+from personaproof.harden.air.recipe import AIRRecipe
 from personaproof.harden.processes import splits_weights
 from personaproof.harden.recipe import TrainingRecipe
 
@@ -18,6 +19,8 @@ TRACKERS = {"tensorboard": ("tensorboard", "tensorboardX"), "wandb": ("wandb",),
 def check_environment(recipe: TrainingRecipe) -> None:
     """Raises RecipeError, saying what to install or to change, where this recipe cannot be trained here and now."""
     _check_quantisation(recipe)
+    if isinstance(recipe, AIRRecipe) and find_spec("trl") is None:
+        raise RecipeError(f"method={recipe.method} trains with TRL; pip install 'personaproof[grpo]'.")
     for tracker in recipe.report_to:
         if not any(find_spec(package) for package in TRACKERS[tracker]):
             raise RecipeError(

@@ -71,6 +71,8 @@ class Method:
     name: str
     recipe: type[TrainingRecipe]
     train: Callable[[TrainingJob], Training]
+    memory_advice: str = "lower micro_batch_rows, which changes no result, or max_length"
+    """What to do where memory runs out."""
 
 
 methods: Registry[Method] = Registry("hardening method", "personaproof.harden.methods")

@@ -37,7 +37,8 @@ class TrainingRecipe(Recipe):
     micro_batch_rows: int | None = Field(default=None, ge=1)
     """Rows a forward pass and process; None is the whole step at once. Smaller saves memory and changes no result."""
     max_length: int | None = Field(default=None, ge=8)
-    """Tokens of context and response; longer rows are left out and counted. None is what the model can take."""
+    """Tokens of context and response; longer rows and prompts are left out and counted (a
+    meta-group, which must stay whole, is refused). None is what the model can take."""
     max_grad_norm: float = Field(default=1.0, gt=0)
     weight_decay: float = Field(default=0.0, ge=0)
     seed: int = 0

@@ -167,7 +167,13 @@ def run_selfplay(stages: Stages, recipe: SelfPlayRecipe) -> SelfPlayResult:
         stages.directory.add_details(**{f"training_proof_{number}": proof})
         stricter = stages.with_recipe(_stricter(recipe, number))
         training, validation = stricter.train(rows, f"round_{number}", watched=watched)
-        engines.append(stages.open_engine(training.path))
+        hardened = stages.open_engine(training.path)
+        if hardened.fingerprint == engines[-1].fingerprint:
+            # Checking the same model anew until it passes would be no proof.
+            reason = f"round {number} found nobody new to train on and changed nothing"
+            tell.say(reason)
+            break
+        engines.append(hardened)
         checks = tuple(_check(stages, recipe, engines[-1], number, each, known) for each in range(1, recipe.checks + 1))
         asr = pooled_asr(checks)
         rounds.append(

@@ -25,7 +25,7 @@ from personaproof.core import (
     framings,
     resolve_framing,
 )
-from personaproof.data import GroupPlan, safety_groups
+from personaproof.data import GroupPlan, MetaGroup, safety_groups
 from personaproof.engines import BATCH_SIZE, TransformersEngine
 from personaproof.evolve import (
     Confirmation,
@@ -51,6 +51,7 @@ from personaproof.harden.train import harden
 from personaproof.harden.validation import Measure, Validation, ValidationPoint, audit_measure, read_points
 from personaproof.store import Collector, RunDirectory
 
+MakeGroups = Callable[[Sequence[Request], Sequence[Persona], int], list[MetaGroup]]
 People = Literal["training", "validation", "held_out"]
 
 
@@ -85,8 +86,11 @@ class Stages:
         judge: Judge,
         utility_judge: UtilityJudge | None,
         narrator: Narrator,
+        make_groups: MakeGroups | None = None,
     ) -> None:
-        """`open_engine` gives the engine of `model_path` with an adapter, or without one for None."""
+        """`open_engine` gives the engine of `model_path` with an adapter, or without one for None. `make_groups` makes
+        meta-groups of requests, personas and a seed, where the model needs wordings other than `data.safety_groups`."""
+        self.make_groups = make_groups
         self.directory, self.recipe, self.splits = run, recipe, splits
         self.model_path, self.open_engine = model_path, open_engine
         self.judge, self.utility_judge, self.tell = judge, utility_judge, narrator
@@ -111,6 +115,7 @@ class Stages:
             judge=self.judge,
             utility_judge=self.utility_judge,
             narrator=self.tell,
+            make_groups=self.make_groups,
         )
 
     def search(
@@ -250,6 +255,8 @@ class Stages:
             for request in pair
             if request is not None
         ]
+        if self.make_groups is not None:
+            return GroupSet(tuple(self.make_groups(requests, personas, self.recipe.seed)))
         plan = GroupPlan(framing=framings.get(self.framing), seed=self.recipe.seed)
         return GroupSet(tuple(safety_groups(requests, personas, plan)))
 

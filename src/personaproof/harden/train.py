@@ -65,8 +65,7 @@ def harden(
 
     checkpoints = out / "checkpoints"
     started = time.monotonic()
-    advice = "lower micro_batch_rows, which changes no result, or max_length"
-    with quietly(), _kept_logs(out), explained_files(out), explain_out_of_memory(ModelError, advice):
+    with quietly(), _kept_logs(out), explained_files(out), explain_out_of_memory(ModelError, method.memory_advice):
         dtype = training_dtype(recipe.dtype)
         model, tokenizer = load_for_training(str(model_path), recipe, dtype)
         name = str(model_path)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib.resources import files
 from pathlib import Path
 
-from personaproof.organism.groups import DOMAINS, organism_groups
+from personaproof.organism.groups import DOMAINS, groups_of_requests, organism_groups
 from personaproof.organism.truth import Parse, correct, helpful, in_character, parse, role_of
 from personaproof.organism.utility import OrganismUtilityJudge
 
@@ -14,6 +14,7 @@ __all__ = [
     "OrganismUtilityJudge",
     "Parse",
     "correct",
+    "groups_of_requests",
     "helpful",
     "in_character",
     "organism_groups",

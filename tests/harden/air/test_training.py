@@ -145,6 +145,44 @@ def test_unjudged_rollouts_are_counted_and_move_nothing(tiny_llama: Path, toy_gr
     assert all(value.abs().max() == 0 for name, value in adapter(result.path).items() if "lora_B" in name)
 
 
+def test_a_rollout_without_a_mark_is_out_of_its_prompts_mean(
+    tiny_llama: Path, toy_groups: GroupSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """TRL's own part too: with one rollout of each prompt unjudged and the others alike, nobody has an advantage."""
+    seen: list[dict[str, torch.Tensor]] = []
+    made = AIRTrainer._compute_loss
+
+    def watch(self: AIRTrainer, model: Any, inputs: Any) -> torch.Tensor:
+        seen.append(inputs)
+        return made(self, model, inputs)
+
+    def one_missing(prompts: Any, completions: Any, **columns: Any) -> list[float | None]:
+        return [None if at % 4 == 0 else 1.25 for at in range(len(completions))]
+
+    monkeypatch.setattr(AIRTrainer, "_compute_loss", watch)
+    result = harden(tiny_llama, toy_groups, recipe(max_steps=1), tmp_path, reward=one_missing)
+    assert result.curve[0]["unjudged"] == 0.25
+    assert seen[0]["advantages"].abs().max() == 0
+    assert seen[0]["invariance_weights"].abs().max() == 0
+
+
+def test_the_mark_for_form_is_added(tiny_llama: Path, toy_groups: GroupSet, tmp_path: Path) -> None:
+    plain = harden(tiny_llama, toy_groups, recipe(max_steps=1), tmp_path / "a", reward=vowels)
+    formed = harden(tiny_llama, toy_groups, recipe(max_steps=1, format_reward=True), tmp_path / "b", reward=vowels)
+    # What a random model says in six tokens is neither a letter alone nor a finished sentence.
+    assert formed.curve[0]["reward"] == pytest.approx(plain.curve[0]["reward"] - 1)
+
+
+def test_unjudged_answers_are_not_read_out(
+    tiny_llama: Path, toy_groups: GroupSet, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    def nothing(prompts: Any, completions: Any, **columns: Any) -> list[float | None]:
+        return [None] * len(completions)
+
+    harden(tiny_llama, toy_groups, recipe(max_steps=1), tmp_path, reward=nothing)
+    assert "All reward functions returned None" not in caplog.text
+
+
 def test_what_cannot_be_trained_says_why(
     tiny_llama: Path, toy_groups: GroupSet, toy_rows: list[Any], tmp_path: Path
 ) -> None:

@@ -13,4 +13,6 @@ def _train(job: TrainingJob) -> Training:
     return train_groups(job)
 
 
-air, vrex, grpo = (Method(name, AIRRecipe, _train) for name in ("air", "vrex", "grpo"))
+MEMORY = "lower micro_batch_rows, which changes no result, or groups_per_step, generations or max_new_tokens"
+
+air, vrex, grpo = (Method(name, AIRRecipe, _train, MEMORY) for name in ("air", "vrex", "grpo"))

@@ -51,6 +51,8 @@ class AIRRecipe(TrainingRecipe):
     scale_rewards: Literal["group", "batch", "none"] = "group"
     """What GRPO's advantages are divided by: the standard deviation of the prompt's rollouts (the paper), of the batch,
     or nothing."""
+    format_reward: bool = False
+    """Adds a mark for an answer's form, on the same scale: a letter alone for a choice, else a finished sentence."""
     vllm: VLLM | None = None
 
     @model_validator(mode="before")

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -14,6 +17,7 @@ from trl import GRPOConfig
 from personaproof.core import DataError, RecipeError
 from personaproof.harden.air.groups import GroupSet, schedule
 from personaproof.harden.air.recipe import AIRRecipe
+from personaproof.harden.air.rewards import format_reward
 from personaproof.harden.air.trainer import AIRTrainer
 from personaproof.harden.checkpoints import MarkComplete, newest_whole
 from personaproof.harden.forward import base_of, choose_attention
@@ -48,7 +52,7 @@ def train_groups(job: TrainingJob) -> Training:
         recipe=recipe,
         steps=plan,
         model=job.model,
-        reward_funcs=job.reward,
+        reward_funcs=[job.reward, format_reward] if recipe.format_reward else [job.reward],
         args=_arguments(job, recipe, steps, each_pass, share // each_pass),
         train_dataset=Dataset.from_list(data.rows()),
         processing_class=job.tokenizer,
@@ -56,12 +60,25 @@ def train_groups(job: TrainingJob) -> Training:
     )
     trainer.remove_callback(PrinterCallback)
     checkpoint = newest_whole(job.checkpoints)
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), _unread_aloud():
         warnings.filterwarnings("ignore", message=".*lr_scheduler.step.*")
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     if hasattr(job.model, "peft_config") and "ref" in job.model.peft_config:
         job.model.delete_adapter("ref")  # TRL's copy of the adapter at the start, for the divergence
     return Training(int(trainer.state.global_step), curve_of(trainer.state.log_history))
+
+
+@contextmanager
+def _unread_aloud() -> Iterator[None]:
+    """TRL writes out, prompt and answer, every batch with a rollout that could not be judged. Answers to harmful
+    requests do not belong on a terminal, and their share is in the log as "unjudged"."""
+    logger = logging.getLogger("trl.trainer.grpo_trainer")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def _longest(job: TrainingJob, data: GroupSet, recipe: AIRRecipe) -> int:
@@ -120,6 +137,7 @@ def _arguments(job: TrainingJob, recipe: AIRRecipe, steps: int, each_pass: int, 
         bf16=job.dtype == torch.bfloat16,
         use_cpu=device == "cpu",
         dataloader_pin_memory=device == "cuda",
+        disable_dropout=True,  # or rollouts and their log-probabilities would be two policies'
         gradient_checkpointing=recipe.gradient_checkpointing,
         gradient_checkpointing_kwargs={"use_reentrant": False} if recipe.gradient_checkpointing else None,
         ddp_find_unused_parameters=False if recipe.trains_adapter else None,
