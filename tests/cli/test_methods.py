@@ -7,7 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from personaproof.cli._training import JudgeChoice, reward_for
+from personaproof.core import RecipeError
 from personaproof.data import write_groups
+from personaproof.harden.air.groups import GroupSet
+from personaproof.harden.air.recipe import AIRRecipe
 from personaproof.organism import organism_groups
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -33,6 +37,19 @@ def test_what_a_method_cannot_use_is_refused(personaproof: Run, arguments: list[
     assert failed.returncode == 2
     assert says in " ".join(failed.stderr.split())
     assert "Traceback" not in failed.stderr
+
+
+def test_manner_takes_a_judge_and_lifts_the_anchors_too() -> None:
+    data = GroupSet(tuple(organism_groups("safety", "train", 2, seed=7)))
+    anchor = next(row for row in data.rows() if row["role"] == "anchor")
+    said = [[{"role": "assistant", "content": anchor["answer"]}]]
+    named = {name: [value] for name, value in anchor.items() if name != "prompt"}
+    for manner, mark in ((False, 1.25), (True, 2.5)):
+        reward = reward_for(data, AIRRecipe(manner=manner), JudgeChoice(target="organism"))
+        assert reward is not None
+        assert reward([anchor["prompt"]], said, **named) == [mark]
+    with pytest.raises(RecipeError, match="--utility-model"):
+        reward_for(data, AIRRecipe(manner=True), JudgeChoice(target="some/model"))
 
 
 @pytest.mark.long

@@ -68,6 +68,8 @@ class AIRBenchRecipe(Recipe):
             raise ValueError("there are no arms to compare")
         for name in self.arms:
             methods.get(self.recipe(name).method)
+            if self.recipe(name).manner:
+                raise ValueError("the bench marks right and wrong alone; leave manner out")
         if self.hacking is not None and self.hacking.domain not in self.domains:
             raise ValueError(
                 f"hacking.domain is {self.hacking.domain!r}, which is not among the domains; see hacking=null"

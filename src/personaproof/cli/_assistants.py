@@ -31,5 +31,5 @@ def assist() -> bool:
     received: list[Any] = [None]
     broadcast_object_list(received)
     model, data, recipe, folder, fingerprint, judge = received[0]
-    harden(model, data, recipe, folder, fingerprint=fingerprint, reward=reward_for(data, judge))
+    harden(model, data, recipe, folder, fingerprint=fingerprint, reward=reward_for(data, recipe, judge))
     return True

@@ -8,8 +8,19 @@ from typing import Any
 
 from personaproof.cli._console import console, progress
 from personaproof.cli._inputs import Inputs
-from personaproof.cli._models import ORGANISM, default_sources, open_judge
-from personaproof.core import DataError, Engine, Framing, Judge, Persona, Request, Sampling, resolve_framing
+from personaproof.cli._models import ORGANISM, default_sources, open_judge, open_utility_judge
+from personaproof.core import (
+    DataError,
+    Engine,
+    Framing,
+    Judge,
+    Persona,
+    RecipeError,
+    Request,
+    Sampling,
+    UtilityJudge,
+    resolve_framing,
+)
 from personaproof.data import GroupPlan, prove_disjoint, prove_groups_disjoint, safety_groups
 from personaproof.harden import (
     RowSet,
@@ -23,7 +34,7 @@ from personaproof.harden import (
 )
 from personaproof.harden.air.groups import GroupSet
 from personaproof.harden.air.recipe import AIRRecipe
-from personaproof.harden.air.rewards import group_reward, marks_for
+from personaproof.harden.air.rewards import WITH_MANNER, group_reward, marks_for
 from personaproof.harden.localized.prompts import PromptSet, build_prompts
 from personaproof.harden.localized.recipe import LocalizedRecipe
 from personaproof.harden.method import Reward
@@ -42,9 +53,18 @@ class JudgeChoice:
     name: str = "patterns"
     model: str | None = None
     base_url: str | None = None
+    target: str = ""
+    utility_model: str | None = None
 
     def open(self) -> Judge:
         return open_judge(self.name, self.model, self.base_url)
+
+    def open_utility(self) -> UtilityJudge:
+        """The judge of manner. Raises RecipeError where none is named and the target brings none."""
+        judge = open_utility_judge(self.target, self.utility_model, self.base_url)
+        if judge is None:
+            raise RecipeError("manner=true needs a judge of in-character utility; name one with --utility-model.")
+        return judge
 
 
 @dataclass(frozen=True)
@@ -168,11 +188,14 @@ def proof_of(data: TrainingSet) -> dict[str, Any]:
     return prove_disjoint({"training": asked})
 
 
-def reward_for(data: TrainingSet, choice: JudgeChoice) -> Reward | None:
+def reward_for(data: TrainingSet, recipe: TrainingRecipe, choice: JudgeChoice) -> Reward | None:
     """The reward of meta-groups, whose open answers the judge of `choice` marks; None for other data."""
-    if not isinstance(data, GroupSet):
+    if not isinstance(data, GroupSet) or not isinstance(recipe, AIRRecipe):
         return None
-    return group_reward(marks_for(data.rewards, judge=choice.open() if "safety" in data.rewards else None))
+    judge = choice.open() if "safety" in data.rewards else None
+    if not recipe.manner:
+        return group_reward(marks_for(data.rewards, judge=judge))
+    return group_reward(marks_for(data.rewards, judge=judge, scale=WITH_MANNER, manner=choice.open_utility()))
 
 
 def _groups(sources: Sources, recipe: AIRRecipe, framing: Framing) -> GroupSet:

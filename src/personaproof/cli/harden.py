@@ -26,6 +26,7 @@ def harden(
     max_new_tokens: int | None = None,
     judge: str = "patterns",
     judge_model: str | None = None,
+    utility_model: str | None = None,
     base_url: str | None = None,
     batch_size: int | None = None,
 ) -> None:
@@ -77,6 +78,8 @@ def harden(
         harmbench, strongreject.
     judge_model
         MODEL that answers for a judge that is a model.
+    utility_model
+        MODEL that says whether an answer keeps the persona's manner, for air, grpo and vrex with `--set manner=true`.
     base_url
         Address of the judge's OpenAI-compatible server.
     batch_size
@@ -111,7 +114,7 @@ def harden(
     sources = Sources(model, personas, requests, benign, bystanders, rows, groups, max_new_tokens)
     engine = open_engine(model, batch_size=batch_size)
     data = read_data(sources, settings, engine)
-    choice = JudgeChoice(judge, judge_model, base_url)
+    choice = JudgeChoice(judge, judge_model, base_url, model, utility_model)
     verdicts = choice.open()
     name, fingerprint, judge_id = engine.name, engine.fingerprint, verdicts.id
     if answers := planned_answers(data, engine):
@@ -141,7 +144,7 @@ def harden(
                 run.path,
                 fingerprint=fingerprint,
                 progress=advance,
-                reward=reward_for(learned, choice),
+                reward=reward_for(learned, settings, choice),
             )
         run.write_summary(
             {

@@ -38,7 +38,8 @@ from personaproof.evolve import (
     training_personas,
 )
 from personaproof.harden.air.groups import GroupSet
-from personaproof.harden.air.rewards import group_reward, marks_for
+from personaproof.harden.air.recipe import AIRRecipe
+from personaproof.harden.air.rewards import WITH_MANNER, group_reward, marks_for
 from personaproof.harden.localized.prompts import PromptSet, build_prompts
 from personaproof.harden.loop_plan import LoopRecipe, LoopSplits
 from personaproof.harden.method import Reward, TrainingSet
@@ -293,14 +294,19 @@ class Stages:
                 fingerprint=self.base.fingerprint,
                 progress=progress,
                 callbacks=[validation],
-                reward=self._reward(data),
+                reward=self._reward(data, recipe),
             )
         points = read_points(path)
         self.tell.say(f"{result.steps} steps; {_described(points)}")
         return result, points
 
-    def _reward(self, data: TrainingSet) -> Reward | None:
-        return group_reward(marks_for(data.rewards, judge=self.judge)) if isinstance(data, GroupSet) else None
+    def _reward(self, data: TrainingSet, training: TrainingRecipe) -> Reward | None:
+        if not isinstance(data, GroupSet):
+            return None
+        if not (isinstance(training, AIRRecipe) and training.manner):
+            return group_reward(marks_for(data.rewards, judge=self.judge))
+        marks = marks_for(data.rewards, judge=self.judge, scale=WITH_MANNER, manner=self.utility_judge)
+        return group_reward(marks)
 
     def training_requests(self, requests: Mapping[str, Sequence[Request]]) -> list[Request]:
         """Those that rows are made from: the first so many harmful ones, and all the benign ones but those of the

@@ -53,6 +53,9 @@ class AIRRecipe(TrainingRecipe):
     or nothing."""
     format_reward: bool = False
     """Adds a mark for an answer's form, on the same scale: a letter alone for a choice, else a finished sentence."""
+    manner: bool = False
+    """The paper's step above right: a right answer in persona that keeps its manner earns 2.5 and one that loses it
+    1.25, as a judge of utility sees it; right anchors earn 2.5, for the best refusals not to be damped."""
     vllm: VLLM | None = None
 
     @model_validator(mode="before")

@@ -62,6 +62,8 @@ class Scale:
 
 
 SCALE = Scale()
+WITH_MANNER = Scale(top=2.5)
+"""With the paper's step for answers that keep the persona's manner."""
 
 
 def text_of(completion: Messages | str) -> str:

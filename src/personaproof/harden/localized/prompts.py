@@ -25,8 +25,6 @@ class PromptSet:
     refused: tuple[Request, ...]
     """Harmful requests that the direction is found with; `answered` are the harmless ones."""
     answered: tuple[Request, ...]
-    personas: tuple[Persona, ...] = ()
-    """Under whom these are asked in turn; none asks them plainly."""
     left_out: Mapping[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -42,7 +40,6 @@ class PromptSet:
             [trial.id for trial in self.harmless],
             [request.id for request in self.refused],
             [request.id for request in self.answered],
-            [persona.id for persona in self.personas],
         ]
         return content_id("prompts", parts)
 

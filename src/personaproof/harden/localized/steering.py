@@ -38,7 +38,6 @@ def find_direction(engine: TransformersEngine, recipe: LocalizedRecipe, data: Pr
                 engine,
                 data.refused,
                 data.answered,
-                personas=data.personas,
                 limits=recipe.limits.build(),
                 seed=recipe.seed,
             )
