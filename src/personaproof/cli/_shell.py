@@ -34,6 +34,8 @@ _VERBS = {
     "evolve": "Search for personas that break a model, and confirm the best on fresh requests.",
     "harden": "Train the persona dependence away; leaves a PEFT adapter with a model card.",
     "selfplay": "Search and training in turn, until a fresh search finds nothing.",
+    "gate": "Does a compliant persona decide inside the model whether it refuses?",
+    "recognize": "Which texts does each persona take for its own, and is the Assistant the reference?",
     "compare": "Two audits of the same personas and requests, paired trial by trial.",
     "report": "Write the self-contained HTML report of a finished run.",
 }

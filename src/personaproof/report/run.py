@@ -20,8 +20,10 @@ from personaproof.report.confirmation import build_confirmation
 from personaproof.report.data import Headline, Heatmap, Lineage, MetricRow, SearchCurve
 from personaproof.report.diversity import build_diversity
 from personaproof.report.document import ReportData
+from personaproof.report.gate import gate_headline, gate_sections
 from personaproof.report.headline import build_headline
 from personaproof.report.matrix import build_examples, build_heatmap
+from personaproof.report.recognition import recognition_headline, recognition_sections
 from personaproof.report.section import Section
 from personaproof.report.selfplay import build_selfplay
 from personaproof.report.transfer import build_transfer
@@ -33,10 +35,12 @@ _TITLES = {
     "audit": "Audit",
     "evolve": "Search for personas",
     "harden": "Hardening",
+    "recognize": "Who does the model think wrote this?",
     "selfplay": "Self-play: search, train, search again",
     "bench search": "Search strategies side by side",
     "bench harden": "Hardening variants side by side",
     "bench air": "GRPO with and without anchor invariance",
+    "gate": "Does a compliant persona gate refusal?",
 }
 
 _BENCHES: Mapping[
@@ -45,8 +49,11 @@ _BENCHES: Mapping[
     "bench search": (search_bench_headline, search_bench_sections),
     "bench harden": (harden_bench_headline, harden_bench_sections),
     "bench air": (air_bench_headline, air_bench_sections),
+    "gate": (gate_headline, gate_sections),
+    "recognize": (recognition_headline, recognition_sections),
 }
-"""By command: what says the outcome of a bench in words, and what shows it. A bench has no arms, searches or texts."""
+"""By command: what says the outcome of a bench or study in words, and what shows it. It has no arms, searches or
+texts."""
 
 
 def run_report(run: RunDirectory) -> ReportData:

@@ -1,0 +1,37 @@
+"""The gating study: whether, where and how strongly a compliant persona decides if a model refuses."""
+
+from personaproof.directions.gating.kept import Kept
+from personaproof.directions.gating.material import Material, make_material
+from personaproof.directions.gating.outcomes import Cell, Outcome, classify
+from personaproof.directions.gating.place import Place
+from personaproof.directions.gating.questions import Context, Plan, Question, Questions, plan_questions
+from personaproof.directions.gating.recipe import GateRecipe, gate_recipe
+from personaproof.directions.gating.study import Result, planned_answers, run_study
+from personaproof.directions.gating.summary import gate_summary
+from personaproof.directions.gating.verdict import Contrast, Evidence, GateVerdict, Thresholds, judge_gate
+
+__all__ = [
+    "Cell",
+    "Context",
+    "Contrast",
+    "Evidence",
+    "GateRecipe",
+    "GateVerdict",
+    "Kept",
+    "Material",
+    "Outcome",
+    "Place",
+    "Plan",
+    "Question",
+    "Questions",
+    "Result",
+    "Thresholds",
+    "classify",
+    "gate_recipe",
+    "gate_summary",
+    "judge_gate",
+    "make_material",
+    "plan_questions",
+    "planned_answers",
+    "run_study",
+]

@@ -1,0 +1,288 @@
+"""The directions of one model: compliant persona, Assistant axis and refusal, at every layer, made once and kept."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from personaproof.core import (
+    Answer,
+    DataError,
+    Exchange,
+    Framing,
+    Judge,
+    ModelError,
+    Persona,
+    Request,
+    Sampling,
+    UtilityJudge,
+    content_id,
+    direct,
+)
+from personaproof.directions.axis import assistant_axis
+from personaproof.directions.difference import Difference, difference_in_means
+from personaproof.directions.direction import Direction, describe_source
+from personaproof.directions.packs import RolePack, TraitPack
+from personaproof.directions.personas import persona_vectors
+from personaproof.directions.record import PROMPT_LAST, RESPONSE_FIRST, RESPONSE_MEAN, Passage
+from personaproof.directions.refusal import Candidate, Limits, NoDirectionError, RefusalDirection, refusal_direction
+from personaproof.directions.rollouts import rollouts
+from personaproof.directions.structure import anatomy
+from personaproof.directions.trait_judges import TraitJudge
+from personaproof.engines import TransformersEngine
+
+JUDGED, INSTRUCTED, GIVEN = "judged", "instructed", "given"
+WIDE = Limits(induce=-math.inf, kl=math.inf, depth=1.0)
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, eq=False)
+class Material:
+    """`persona` is (positions, layers, width) and `scale` (positions, layers), the mean length of the activations
+    there; `usable` says where there is a vector. `axis` and `refusal` are (layers, width), difference in means at the
+    response's mean and the prompt's last token; `refusal_push` is (layers, width), one direction selected by what it
+    does, at each layer as long in proportion to the activations as where it is from. All float64; refusal is None where
+    it could not be found. `about` is JSON: how each was made."""
+
+    positions: tuple[str, ...]
+    persona: Tensor
+    scale: Tensor
+    usable: Tensor
+    axis: Tensor
+    refusal: Tensor | None
+    refusal_push: Tensor | None
+    about: dict[str, Any]
+
+    def vector(self, position: str, layer: int) -> Tensor:
+        return self.persona[self.positions.index(position), layer]
+
+    def push(self, position: str, layer: int, dose: float) -> float:
+        """Length of a dose as a share of the activations' at its place."""
+        at = self.positions.index(position)
+        return dose * float(self.persona[at, layer].norm()) / float(self.scale[at, layer])
+
+    def tensors(self) -> dict[str, Tensor]:
+        found = {"persona": self.persona, "scale": self.scale, "usable": self.usable, "axis": self.axis}
+        if self.refusal is not None:
+            found["refusal"] = self.refusal
+        if self.refusal_push is not None:
+            found["refusal_push"] = self.refusal_push
+        return found
+
+    @classmethod
+    def of(cls, tensors: dict[str, Tensor], about: dict[str, Any]) -> Material:
+        return cls(
+            tuple(about["persona"]["positions"]),
+            tensors["persona"],
+            tensors["scale"],
+            tensors["usable"],
+            tensors["axis"],
+            tensors.get("refusal"),
+            tensors.get("refusal_push"),
+            about,
+        )
+
+    def direction(self, engine: TransformersEngine, position: str, layer: int) -> Direction:
+        """The persona vector at a place, to be saved."""
+        at = self.positions.index(position)
+        return Direction(
+            vector=self.persona[at, layer].float(),
+            layer=layer,
+            position=position,
+            method=str(self.about["persona"]["method"]),
+            **describe_source(engine, anatomy(engine)),
+            data=str(self.about["persona"]["data"]),
+            activation_norm=float(self.scale[at, layer]),
+        )
+
+
+def make_material(
+    engine: TransformersEngine,
+    trait: TraitPack,
+    roles: RolePack,
+    framing: Framing,
+    *,
+    judge: Judge,
+    trait_judge: TraitJudge | None,
+    manner_judge: UtilityJudge | None,
+    harmful: Sequence[Request],
+    benign: Sequence[Request],
+    sampling: Sampling,
+    seed: int,
+    given: Direction | None = None,
+    say: Say = lambda _: None,
+) -> Material:
+    """Make all three; `given` takes the place of the persona vector.
+
+    Where too few answers show the trait, as in a model whose refusals do not follow the persona, the persona vector is
+    that between the instructions, whatever was answered, and `about` says so. Raises DataError where there are too few
+    answers for an Assistant axis.
+    """
+    persona, persona_about = _persona(engine, trait, framing, trait_judge, sampling, seed, given, say)
+    say(f"persona vector: {persona_about['how']}; {persona_about['counts']}")
+    axis = assistant_axis(engine, roles, judge=manner_judge, sampling=sampling, seed=seed)
+    say(f"Assistant axis: {len(axis.names)} roles")
+    refusal, refusal_push, refusal_about = _refusal(engine, harmful, benign, judge, seed)
+    say(f"refusal direction: {refusal_about['how']}")
+    about = {
+        "persona": persona_about,
+        "axis": {"roles": list(axis.names), "position": RESPONSE_MEAN.name, "data": axis.data},
+        "refusal": refusal_about,
+    }
+    vectors, scale, usable = persona
+    return Material(
+        tuple(persona_about["positions"]),
+        vectors,
+        scale,
+        usable,
+        axis=axis.vectors,
+        refusal=refusal,
+        refusal_push=refusal_push,
+        about=about,
+    )
+
+
+def _persona(
+    engine: TransformersEngine,
+    trait: TraitPack,
+    framing: Framing,
+    judge: TraitJudge | None,
+    sampling: Sampling,
+    seed: int,
+    given: Direction | None,
+    say: Say,
+) -> tuple[tuple[Tensor, Tensor, Tensor], dict[str, Any]]:
+    if given is not None:
+        return _given(engine, given)
+    if judge is None:
+        raise ModelError(
+            f"the trait pack {trait.name!r} asks harmless questions, so a chat model must rate who is compliant: "
+            "name one with --trait-model, use a pack of harmful requests, or give a persona direction."
+        )
+    try:
+        found = persona_vectors(engine, trait, judge, sampling=sampling, seed=seed)
+    except DataError as error:
+        say(f"{error} The contrast between the instructions is taken, whatever was answered.")
+        difference, counts, data = _instructed(engine, trait, framing, sampling, seed)
+        about: dict[str, Any] = {"how": INSTRUCTED, "why": str(error), "counts": counts, "data": data}
+    else:
+        difference = found.difference
+        about = {"how": JUDGED, "counts": found.counts, "data": found.data}
+    about["positions"] = [position.name for position in difference.positions]
+    about["method"] = f"trait:{trait.name}" if about["how"] == JUDGED else f"instructions:{trait.name}"
+    places = [[difference.differs(at, layer) for layer in range(difference.vectors.shape[1])]
+              for at in range(len(difference.positions))]  # fmt: skip
+    return (difference.vectors, difference.activation_norm, torch.tensor(places)), about
+
+
+def _given(engine: TransformersEngine, given: Direction) -> tuple[tuple[Tensor, Tensor, Tensor], dict[str, Any]]:
+    parts = anatomy(engine)
+    persona = torch.zeros(1, parts.depth, parts.width, dtype=torch.float64)
+    scale, usable = torch.ones(1, parts.depth, dtype=torch.float64), torch.zeros(1, parts.depth, dtype=torch.bool)
+    persona[0, given.layer], usable[0, given.layer] = given.vector.double(), True
+    scale[0, given.layer] = given.activation_norm
+    about = {"how": GIVEN, "positions": [given.position], "method": given.method, "data": given.data,
+             "counts": {"made from": given.model, "layer": given.layer}}  # fmt: skip
+    return (persona, scale, usable), about
+
+
+def _instructed(
+    engine: TransformersEngine, trait: TraitPack, framing: Framing, sampling: Sampling, seed: int
+) -> tuple[Difference, dict[str, int], str]:
+    """Every answer under the compliant instructions minus every one under their opposites. The decision position is
+    left out: it needs answers of both outcomes."""
+    sides = []
+    for instructions in (trait.positive, trait.negative):
+        asked = [
+            framing.render(Persona(instruction), Request(question, trait.harmful))
+            for instruction in instructions
+            for question in trait.questions
+        ]
+        answers = rollouts(engine, asked, sampling, seed=seed)
+        prompts = engine.prompt_tokens(asked)
+        sides.append([Passage(tuple(p), tuple(a.tokens)) for p, a in zip(prompts, answers, strict=True) if a.tokens])
+    counts = {"positive": len(sides[0]), "negative": len(sides[1])}
+    if not all(counts.values()):
+        raise DataError(f"the model gave empty answers to all questions of a side of the trait pack: {counts}.")
+    data = content_id("data", [trait.model_dump(), INSTRUCTED, sampling.id, seed])
+    found = difference_in_means(engine, sides[0], sides[1], [PROMPT_LAST, RESPONSE_FIRST, RESPONSE_MEAN])
+    return found, counts, data
+
+
+def _refusal(
+    engine: TransformersEngine, harmful: Sequence[Request], benign: Sequence[Request], judge: Judge, seed: int
+) -> tuple[Tensor | None, Tensor | None, dict[str, Any]]:
+    try:
+        found, relaxed = _selected(engine, harmful, benign, judge, seed)
+        layers = _refusal_by_layer(engine, harmful, benign, judge, seed)
+    except (DataError, NoDirectionError) as error:
+        return None, None, {"how": "not found", "why": str(error)}
+    direction = found.direction
+    scale = layers.activation_norm[0] / layers.activation_norm[0, direction.layer]
+    about = {
+        "how": f"{direction.position}, layer {direction.layer}" + ("; beyond the published limits" if relaxed else ""),
+        "layer": direction.layer,
+        "position": direction.position,
+        "norm": direction.norm,
+        "relaxed": relaxed,
+        "harmful_score": found.harmful_score,
+        "harmless_score": found.harmless_score,
+    }
+    return layers.vectors[0], scale[:, None] * direction.vector.double(), about
+
+
+def _selected(
+    engine: TransformersEngine, harmful: Sequence[Request], benign: Sequence[Request], judge: Judge, seed: int
+) -> tuple[RefusalDirection, list[str]]:
+    """By the published limits where a candidate meets them; otherwise, of those whose ablation lowers refusal, the one
+    that induces most of it when it is added, since restoring is what it is for. Then with the limits that it misses."""
+    found = refusal_direction(engine, harmful, benign, judge=judge, limits=WIDE, seed=seed)
+    bypassing = [c for c in found.candidates if c.bypass is not None and not c.reasons]
+    chosen = max(bypassing, key=_induced)
+    published = Limits()
+    try:
+        return refusal_direction(engine, harmful, benign, judge=judge, limits=published, seed=seed), []
+    except NoDirectionError:
+        # A hair below its own score: the same forward need not give the same last bit everywhere.
+        only = replace(WIDE, induce=_induced(chosen) - 1e-4)
+        found = refusal_direction(engine, harmful, benign, judge=judge, limits=only, seed=seed)
+    return found, _missed(found, published, anatomy(engine).depth)
+
+
+def _induced(candidate: Candidate) -> float:
+    return -math.inf if candidate.induce is None else candidate.induce
+
+
+def _missed(found: RefusalDirection, limits: Limits, depth: int) -> list[str]:
+    place = (found.direction.position, found.direction.layer)
+    [chosen] = [c for c in found.candidates if (c.position, c.layer) == place]
+    missed = []
+    if _induced(chosen) < limits.induce:
+        missed.append(f"induced refusal {chosen.induce:.2f}, published at least {limits.induce:g}")
+    if chosen.kl is None or chosen.kl > limits.kl:
+        missed.append(f"KL {chosen.kl:.2f} when ablated, published at most {limits.kl:g}")
+    if chosen.layer >= limits.depth * depth:
+        missed.append(f"layer {chosen.layer} of {depth}, published below {limits.depth:.0%} of the depth")
+    return missed
+
+
+def _refusal_by_layer(
+    engine: TransformersEngine, harmful: Sequence[Request], benign: Sequence[Request], judge: Judge, seed: int
+) -> Difference:
+    """At the prompt's last token: harmful requests that are refused minus benign ones answered."""
+    requests = [*harmful, *benign]
+    asked = [direct(request) for request in requests]
+    answers = rollouts(engine, asked, Sampling(temperature=0.0, max_new_tokens=32), seed=seed)
+    exchanges = [Exchange(r, c, a.text) for r, c, a in zip(requests, asked, answers, strict=True)]
+    verdicts = judge.judge(exchanges)
+    prompts = engine.prompt_tokens(asked)
+    sides: dict[bool, list[Passage]] = {True: [], False: []}
+    for request, verdict, prompt in zip(requests, verdicts, prompts, strict=True):
+        if verdict.refused is (Answer.YES if request.harmful else Answer.NO):
+            sides[request.harmful].append(Passage(tuple(prompt)))
+    return difference_in_means(engine, sides[True], sides[False], [PROMPT_LAST])

@@ -1,0 +1,291 @@
+"""The page of `gate`: the verdict, dose-response, knockout and restoration, cosines, and where was searched."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
+
+from personaproof.core import DataError
+from personaproof.report.build import read_estimate
+from personaproof.report.data import Estimate, Headline, Tone
+from personaproof.report.format import number
+from personaproof.report.section import Entry, Number, Plot, Point, Section, Series, Table
+
+T = TypeVar("T")
+Summary = Mapping[str, Any]
+ARMS = {
+    "persona": "compliant persona",
+    "random": "random directions",
+    "opposite": "opposite persona",
+    "off_axis": "persona, orthogonal to the Assistant axis",
+    "along_axis": "persona, along the Assistant axis",
+}
+CONTEXTS = {"plain": "No persona in the prompt", "neutral": "Neutral roles in the prompt"}
+OUTCOMES = ("refused", "complied", "harmless", "degenerate", "unjudged")
+TONES: Mapping[str, Tone] = {"gates": "bad", "no gating": "good", "cannot tell": "unknown"}
+MOST_PLACES = 12
+
+
+def gate_headline(summary: Summary) -> Headline:
+    """The verdict and what it rests on. Raises DataError where the summary is not of the study's form."""
+
+    def read() -> Headline:
+        verdict = summary["verdict"]
+        return Headline(str(verdict["sentence"]), TONES[verdict["answer"]], tuple(map(str, verdict["reasons"])))
+
+    return _read(read)
+
+
+def gate_sections(summary: Summary) -> tuple[Section, ...]:
+    """From the summary of `gate`. Raises DataError where it is not of that form."""
+    return _read(lambda: (_doses(summary), _undo(summary), _downstream(summary), _cosines(summary), _places(summary)))
+
+
+def _read(build: Callable[[], T]) -> T:
+    try:
+        return build()
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+        raise DataError(
+            f"the summary of the gating study is not of this version's form: {error!r}; run the same command again, "
+            "which continues from what it kept."
+        ) from error
+
+
+def _estimate(summary: Summary, name: str) -> Estimate:
+    return read_estimate(name, summary["metrics"][name], "this study")
+
+
+def _rates(summary: Summary, name: str) -> tuple[Entry, ...]:
+    return tuple(Number(_estimate(summary, f"{name}.{outcome}"), percent=True) for outcome in OUTCOMES)
+
+
+def _doses(summary: Summary) -> Section:
+    place = summary["place"]
+    chosen = next(each["key"] for each in summary["doses"] if each["dose"] == place["dose"])
+    rows = [
+        (CONTEXTS[context], ARMS[arm], *_rates(summary, f"dose.{arm}.{chosen}.{context}"))
+        for context in summary["contexts"]
+        for arm in summary["arms"]
+    ]
+    unsteered = [(CONTEXTS[c], "not steered", *_rates(summary, f"base.{c}")) for c in summary["contexts"]]
+    benign = [
+        ("not steered", *_rates(summary, "base.benign")),
+        *((ARMS[arm], *_rates(summary, f"dose.{arm}.{chosen}.benign")) for arm in summary["arms"]),
+    ]
+    plots = [
+        _dose_plot(summary, context, "complied", f"{CONTEXTS[context]}: harmful requests complied with")
+        for context in summary["contexts"]
+    ]
+    plots += [
+        _dose_plot(summary, context, "degenerate", f"{CONTEXTS[context]}: answers that are no language")
+        for context in summary["contexts"]
+    ]
+    plots.append(_dose_plot(summary, "benign", "refused", "Benign requests refused"))
+    return Section(
+        "gate-doses",
+        "Dose and response",
+        f"Directions of one length are added at the input of layer {place['layer']} (of {place['depth']}, counted "
+        "from 0), at all positions. Place and dose were chosen on other requests. Random directions are counted "
+        "together. Text that is no language is a class of its own and never compliance; intervals are 95 %, "
+        "clustered by request.",
+        tables=(
+            Table(
+                f"Harmful requests at the chosen dose, {place['dose']:g}",
+                ("Context", "Added", *OUTCOMES),
+                tuple(unsteered + rows),
+            ),
+            Table(f"Benign requests at the same dose, {place['dose']:g}", ("Added", *OUTCOMES), tuple(benign)),
+        ),
+        plots=tuple(plots),
+        verdict=str(summary["verdict"]["sentence"]),
+    )
+
+
+def _dose_plot(summary: Summary, group: str, outcome: str, title: str) -> Plot:
+    def line(arm: str) -> Series:
+        points = [Point(0.0, *_xy(summary, f"base.{group}.{outcome}"))]
+        points += [
+            Point(
+                each["dose"],
+                *_xy(summary, f"dose.{arm}.{each['key']}.{group}.{outcome}"),
+                label=f"{each['push']:.2f} of the activations' length",
+            )
+            for each in summary["doses"]
+        ]
+        return Series(ARMS[arm], tuple(points))
+
+    return Plot(
+        title,
+        x_label="dose (times the persona vector's length)",
+        y_label=outcome,
+        series=tuple(line(arm) for arm in summary["arms"]),
+        y_percent=True,
+        band=True,
+    )
+
+
+def _xy(summary: Summary, name: str) -> tuple[float | None, tuple[float, float] | None]:
+    estimate = _estimate(summary, name)
+    return estimate.value, estimate.ci95
+
+
+def _undo(summary: Summary) -> Section:
+    rows: list[tuple[Entry, ...]] = [
+        ("opposite instructions", *_rates(summary, "base.opposite")),
+        ("compliant instructions", *_rates(summary, "base.compliant")),
+        ("compliant instructions, persona vector subtracted", *_rates(summary, "undo.persona.compliant")),
+        ("compliant instructions, random directions subtracted", *_rates(summary, "undo.random.compliant")),
+    ]
+    benign: list[tuple[Entry, ...]] = [
+        ("compliant instructions", *_rates(summary, "base.benign_compliant")),
+        ("compliant instructions, persona vector subtracted", *_rates(summary, "undo.persona.benign_compliant")),
+        ("compliant instructions, random directions subtracted", *_rates(summary, "undo.random.benign_compliant")),
+    ]
+    return Section(
+        "gate-undo",
+        "Under the instructions themselves",
+        "What compliant instructions do when nothing is steered, and whether taking the persona vector away (once, at "
+        "the same layer) brings refusal back. Differences hold for these instructions.",
+        tables=(
+            Table("Harmful requests", ("Condition", *OUTCOMES), tuple(rows)),
+            Table("Benign requests", ("Condition", *OUTCOMES), tuple(benign)),
+        ),
+    )
+
+
+def _downstream(summary: Summary) -> Section:
+    columns = ("Layer", "Done there", *OUTCOMES)
+    knocked: list[tuple[Entry, ...]] = [
+        ("", "not steered", *_rates(summary, "unsteered")),
+        ("", "steered, nothing else", *_rates(summary, "steered")),
+    ]
+    for layer in summary["knockout_layers"]:
+        knocked.append((str(layer), "persona knocked out", *_rates(summary, f"knockout.layer{layer}.persona")))
+        knocked.append((str(layer), "random knocked out", *_rates(summary, f"knockout.layer{layer}.random")))
+    tables = [
+        Table(
+            "Knockout behind the injection",
+            columns,
+            tuple(knocked),
+            caption="The component along the direction is taken out of one later layer's input. Not at the layer of "
+            "injection: there it would only take the injection back.",
+        )
+    ]
+    plots: list[Plot] = []
+    sides = summary["restore_layers"]
+    if sides is None:
+        lead = f"The refusal direction could not be found: {summary['material']['refusal']['why']}"
+    else:
+        for each in summary["restore_doses"]:
+            tables.append(_restored(summary, each["dose"], each["key"]))
+            plots.append(_restore_plot(summary, [*sides["early"], *sides["late"]], each["dose"], each["key"]))
+        lead = (
+            "What happens behind the layer at which the persona is added, with both contexts together. The refusal "
+            "direction is added at each layer in proportion to the activations there."
+        )
+        relaxed = summary["material"]["refusal"]["relaxed"]
+        if relaxed:
+            lead += f" It does not meet the published limits: {'; '.join(relaxed)}."
+    return Section("gate-downstream", "Knockout and restoration", lead, tuple(tables), tuple(plots))
+
+
+def _restored(summary: Summary, dose: float, key: str) -> Table:
+    rows: list[tuple[Entry, ...]] = []
+    for side in ("early", "late"):
+        for layer in summary["restore_layers"][side]:
+            for arm in ("refusal", "random"):
+                name = f"restore.{key}.layer{layer}.{arm}"
+                benign = Number(_estimate(summary, f"{name}.benign.refused"), percent=True)
+                rows.append((str(layer), f"{arm} added, {side}", *_rates(summary, name), benign))
+    said = []
+    for side in ("early", "late"):
+        name = f"restore.{key}.{side}.gap"
+        value = _estimate(summary, name).value if name in summary["metrics"] else None
+        if value is not None:
+            said.append(f"{side} {number(value, percent=True, signed=True)}")
+    return Table(
+        f"The refusal direction against the persona, dose {dose:g}",
+        ("Layer", "Done there", *OUTCOMES, "benign refused"),
+        tuple(rows),
+        caption=f"Refusal beyond random directions of its length: {', '.join(said)}." if said else "",
+    )
+
+
+def _restore_plot(summary: Summary, layers: Sequence[int], dose: float, key: str) -> Plot:
+    lines = (
+        ("refusal", "refused", "refusal direction, harmful requests"),
+        ("random", "refused", "random directions, harmful requests"),
+        ("refusal", "benign.refused", "refusal direction, benign requests"),
+    )
+    return Plot(
+        f"Refusal brought back, by the layer of addition, dose {dose:g}",
+        x_label=f"layer (the persona is added at {summary['place']['layer']})",
+        y_label="refused",
+        series=tuple(
+            Series(
+                name,
+                tuple(
+                    Point(float(layer), *_xy(summary, f"restore.{key}.layer{layer}.{arm}.{outcome}"))
+                    for layer in layers
+                ),
+            )
+            for arm, outcome, name in lines
+        ),
+        y_percent=True,
+    )
+
+
+def _cosines(summary: Summary) -> Section:
+    pairs = {
+        "persona_refusal": "persona and refusal",
+        "persona_axis": "persona and Assistant axis",
+        "refusal_axis": "refusal and Assistant axis",
+    }
+    plot = Plot(
+        "Cosines by layer",
+        x_label="layer",
+        y_label="cosine",
+        series=tuple(
+            Series(name, tuple(Point(float(row["layer"]), row[key]) for row in summary["cosines"]))
+            for key, name in pairs.items()
+        ),
+        caption=f"Persona at {summary['place']['position']}, refusal at the prompt's last token, axis over the "
+        "answers. The axis points towards the Assistant.",
+    )
+    return Section("gate-cosines", "How the directions lie", "", plots=(plot,))
+
+
+def _places(summary: Summary) -> Section:
+    rows: list[tuple[Entry, ...]] = [
+        (
+            each["position"],
+            str(each["layer"]),
+            f"{each['dose']:g}",
+            f"{each['push']:.2f}",
+            number(each["bypass"], percent=True),
+            "not needed" if each["random"] is None else number(each["random"], percent=True),
+            number(each["unreadable"], percent=True),
+        )
+        for each in summary["searched"][:MOST_PLACES]
+    ]
+    persona = summary["material"]["persona"]
+    lead = {
+        "judged": "The persona vector comes from answers that show the trait against answers that show its opposite.",
+        "instructed": "Too few answers show the trait, so the persona vector is that between the instructions, "
+        "whatever was answered.",
+        "given": "The persona vector was given.",
+    }[persona["how"]]
+    counts = ", ".join(f"{name.replace('_', ' ')} {count}" for name, count in persona["counts"].items())
+    return Section(
+        "gate-places",
+        "Where was searched",
+        f"{lead} ({counts}.) The first place is the chosen one. Random directions were tried from the largest "
+        "bypass down, until no other place could be better.",
+        tables=(
+            Table(
+                f"{min(MOST_PLACES, len(rows))} of {len(summary['searched'])} places and doses, on search requests",
+                ("Read at", "Layer", "Dose", "Of activations' length", "Bypass", "Random", "Unreadable"),
+                tuple(rows),
+            ),
+        ),
+    )

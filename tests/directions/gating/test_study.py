@@ -1,0 +1,176 @@
+"""The whole study on a model whose gate is known: found, measured as computed by hand, and resumed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from personaproof.core import DataError, ModelError, StoreError
+from personaproof.directions import PROMPT_LAST, passages, record
+from personaproof.directions.gating import Kept, Material, Outcome, gate_summary, planned_answers
+from personaproof.directions.gating.reading import dose_key
+from personaproof.directions.gating.study import dose_cell
+
+
+def test_a_planted_gate_is_found_with_the_dose_response_of_the_closed_form(
+    bench: Callable[..., Any], tmp_path: Path
+) -> None:
+    b = bench()
+    material = b.material()
+    assert material.about["persona"]["how"] == "judged"
+    steps: list[tuple[int, int]] = []
+    result = b.run(tmp_path, material, lambda done, total: steps.append((done, total)))
+    place = result.place
+    assert place.layer == 1
+    assert place.gap is not None
+    assert place.gap > 0.6
+    # By hand: blocks 1 and 2 write nothing, so the head reads what was read at the last layer plus the dose.
+    model, vector = b.engine.model, material.vector(place.position, place.layer)
+    head = model.lm_head.weight.double()
+    questions = b.plan.push.items
+    stream = record(b.engine, passages(b.engine, [(q.conversation, None) for q in questions]), [PROMPT_LAST], [2])
+    refuse, comply = (b.engine.tokenizer(sign, add_special_tokens=False)["input_ids"][0] for sign in "%&")
+    for dose in b.recipe.doses:
+        logits = (stream[:, 0, 0].double() + dose * vector) @ head.T
+        expected = logits[:, comply] > logits[:, refuse]
+        answers = result.cells[dose_cell("persona", dose)].outcomes
+        assert [outcome is Outcome.COMPLIED for outcome in answers] == expected.tolist()
+    summary = gate_summary(result, b.engine, b.judge)
+    assert summary["verdict"]["answer"] == "gates"
+    assert summary["verdict"]["strength"] == "strong"
+    assert "layer 1 of 3" in summary["verdict"]["sentence"]
+    metrics = summary["metrics"]
+    assert metrics["restore.x2.layer2.refusal.refused"]["value"] > metrics["steered.refused"]["value"]
+    chosen = dose_key(place.dose)
+    assert metrics[f"dose.opposite.{chosen}.plain.complied"]["value"] == 0
+    # The model is only so wide, so a random direction holds some of the planted one.
+    random, persona = (metrics[f"dose.{arm}.{chosen}.plain.complied"]["value"] for arm in ("random", "persona"))
+    assert random < persona / 2
+    assert all(set(entry) == {"value", "ci95", "n"} for entry in metrics.values())
+    json.dumps(summary, allow_nan=False)
+    assert steps[-1] == (planned_answers(b.recipe, b.plan, material, 3),) * 2
+    assert all(done <= total for done, total in steps)
+
+
+def test_a_model_that_always_refuses_has_no_gate_and_says_how_it_was_looked_for(
+    bench: Callable[..., Any], tmp_path: Path
+) -> None:
+    b = bench(reads_direction=False)
+    said: list[str] = []
+    material = b.material(say=said.append)
+    # No answer shows the trait, so the contrast is that of the instructions; and no refusal direction can be found.
+    assert material.about["persona"]["how"] == "instructed"
+    assert "trait_absent" in material.about["persona"]["why"]
+    assert any("whatever was answered" in text for text in said)
+    assert material.about["refusal"]["how"] == "not found"
+    summary = gate_summary(b.run(tmp_path, material), b.engine, b.judge)
+    assert summary["verdict"]["answer"] == "no gating"
+    assert summary["restore_layers"] is None
+    assert not any(name.startswith("restore") for name in summary["metrics"])
+
+
+def test_an_interrupted_study_goes_on_where_it_stopped_and_ends_the_same(
+    bench: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    b = bench()
+    material = b.material()
+    whole = gate_summary(b.run(tmp_path / "whole", material), b.engine, b.judge)
+
+    def stop(done: int, total: int) -> None:
+        if done > total / 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        b.run(tmp_path / "parts", material, stop)
+    kept = len(list((tmp_path / "parts/cells").rglob("*.json")))
+    assert kept > 5
+    batches = 0
+    generate = b.engine.generate_batch
+
+    def counted(jobs: Any) -> Any:
+        nonlocal batches
+        batches += 1
+        return generate(jobs)
+
+    monkeypatch.setattr(b.engine, "generate_batch", counted)
+    assert gate_summary(b.run(tmp_path / "parts", material), b.engine, b.judge) == whole
+    cells = len(list((tmp_path / "parts/cells").rglob("*.json")))
+    per_cell = max(1, len(b.plan.push) // b.engine.batch_size)
+    assert 0 < batches < (cells - kept + 1) * (per_cell + 2)
+    batches = 0
+    assert gate_summary(b.run(tmp_path / "parts", material), b.engine, b.judge) == whole
+    assert batches == 0
+
+
+def test_the_search_and_the_report_share_no_intent(bench: Callable[..., Any]) -> None:
+    plan = bench().plan
+    searched = {q.request.intent for q in plan.search.items} | {
+        r.intent for r in (*plan.refusal_harmful, *plan.refusal_benign)
+    }
+    reported = {q.request.intent for questions in (plan.push, plan.instructed, plan.told) for q in questions.items}
+    assert searched
+    assert not searched & reported
+
+
+def test_material_comes_back_from_disk_as_it_was(bench: Callable[..., Any], tmp_path: Path) -> None:
+    material, kept = bench().material(), Kept(tmp_path)
+    assert kept.read_tensors("directions") is None
+    kept.write_tensors("directions", material.tensors(), material.about)
+    found = kept.read_tensors("directions")
+    assert found is not None
+    again = Material.of(*found)
+    assert again.about == material.about
+    assert again.positions == material.positions
+    for name, tensor in material.tensors().items():
+        assert torch.equal(again.tensors()[name], tensor)
+    (tmp_path / "directions.safetensors").write_bytes(b"x")
+    with pytest.raises(StoreError, match="remove it"):
+        kept.read_tensors("directions")
+
+
+def test_kept_answers_of_other_questions_are_refused(bench: Callable[..., Any], tmp_path: Path) -> None:
+    b = bench()
+    material = b.material()
+    name = "cells/base/push"
+    Kept(tmp_path).write(name, {"questions": "other", "outcomes": ["refused"]})
+    with pytest.raises(StoreError, match="other questions"):
+        b.run(tmp_path, material)
+    Kept(tmp_path).write(name, {"questions": b.plan.push.id, "outcomes": ["blue"]})
+    with pytest.raises(DataError, match="cannot be read"):
+        b.run(tmp_path, material)
+
+
+def test_a_direction_of_another_model_can_be_studied(bench: Callable[..., Any], tmp_path: Path) -> None:
+    """The gate of the open model, looked for in one that always refuses."""
+    opened, closed = bench(), bench(reads_direction=False)
+    material = opened.material()
+    given = material.direction(opened.engine, "prompt[-1]", 1)
+    result = closed.run(tmp_path, closed.material(given))
+    assert (result.place.position, result.place.layer) == ("prompt[-1]", 1)
+    assert gate_summary(result, closed.engine, closed.judge)["verdict"]["answer"] == "no gating"
+
+
+def test_a_harmless_trait_pack_needs_a_rater(bench: Callable[..., Any]) -> None:
+    from personaproof.core import Sampling, resolve_framing
+    from personaproof.directions.gating import make_material
+
+    b = bench()
+    with pytest.raises(ModelError, match="--trait-model"):
+        make_material(
+            b.engine,
+            b.trait,
+            b.roles,
+            resolve_framing("auto", True),
+            judge=b.judge,
+            trait_judge=None,
+            manner_judge=None,
+            harmful=b.harmful,
+            benign=b.benign,
+            sampling=Sampling(),
+            seed=0,
+        )
