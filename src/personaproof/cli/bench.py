@@ -15,6 +15,7 @@ app.command(
 )
 app.command("personaproof.cli.bench_loss:loss", name="loss")
 app.command("personaproof.cli.bench_air:air", name="air")
+app.command("personaproof.cli.bench_directions:directions", name="directions")
 
 
 @app.command

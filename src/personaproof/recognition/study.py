@@ -52,8 +52,8 @@ class Study:
         return np.array([len(text.tokens) for text in self.texts.texts], dtype=np.float64)
 
 
-ProgressFor = Callable[[str], Any]
-"""A context manager that shows a named stage's progress and gives its callback."""
+ProgressFor = Callable[[str, str], Any]
+"""A context manager that shows progress of a stage, counted in a unit, and gives its callback."""
 
 
 def run_study(
@@ -62,10 +62,10 @@ def run_study(
     """Write and measure; interrupted, the same call continues with what is kept in `run`."""
     parts = anatomy(engine)
     layer = parts.depth // 2 if recipe.layer is None else parts.check_layer(recipe.layer)
-    with progress_for("texts") as advance:
+    with progress_for("write", "texts") as advance:
         texts = write_texts(run.store, engine, recipe, panel, advance)
     kept = _Kept(run.path / FOLDER, [engine.fingerprint, recipe.claim.model_dump(), layer], texts.texts)
-    with progress_for("measure") as advance:
+    with progress_for("measure", "personas") as advance:
         rows = [
             kept.row(panel, member, partial(_measure, engine, recipe, panel, member, texts.texts, layer))
             for member in _counted(range(len(panel.members)), advance)
