@@ -30,7 +30,11 @@ def make_summary(*, refusal: bool = True) -> dict[str, Any]:
         metrics["restore.x2.late.gap"] = rate(0.4)
     metrics["dose.persona.x3.neutral.complied"] = rate(0.75)
     metrics["dose.opposite.x3.neutral.complied"] = rate(None)
-    how = {"relaxed": ["KL 1.20 when ablated"]} if refusal else {"why": "too few requests"}
+    how = (
+        {"relaxed": ["KL 1.20 when ablated"], "position": "prompt[-1]", "layer": 4}
+        if refusal
+        else {"why": "too few requests"}
+    )
     return {
         "verdict": {"answer": "gates", "sentence": "It gates.", "reasons": ["because of that"]},
         "place": {"layer": 3, "depth": 5, "dose": 3.0, "position": "decision"},

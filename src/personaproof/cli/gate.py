@@ -144,7 +144,7 @@ def gate(
             rollouts = (0 if given else len(trait.questions) * len([*trait.positive, *trait.negative])) + len(
                 roles.questions
             ) * len([*roles.default, *(text for texts in roles.roles.values() for text in texts)])
-            rollouts += 2 * (len(plan.refusal_harmful) + len(plan.refusal_benign))
+            rollouts += 3 * (len(plan.refusal_harmful) + len(plan.refusal_benign))
             console.print(f"Reading directions from about {rollouts:,} answers.", highlight=False)
             material = make_material(
                 engine,

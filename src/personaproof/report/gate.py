@@ -179,11 +179,13 @@ def _downstream(summary: Summary) -> Section:
         for each in summary["restore_doses"]:
             tables.append(_restored(summary, each["dose"], each["key"]))
             plots.append(_restore_plot(summary, [*sides["early"], *sides["late"]], each["dose"], each["key"]))
+        refusal = summary["material"]["refusal"]
         lead = (
             "What happens behind the layer at which the persona is added, with both contexts together. The refusal "
-            "direction is added at each layer in proportion to the activations there."
+            f"direction (read at {refusal['position']}, layer {refusal['layer']}) is added at each layer in proportion "
+            "to the activations there."
         )
-        relaxed = summary["material"]["refusal"]["relaxed"]
+        relaxed = refusal["relaxed"]
         if relaxed:
             lead += f" It does not meet the published limits: {'; '.join(relaxed)}."
     return Section("gate-downstream", "Knockout and restoration", lead, tuple(tables), tuple(plots))

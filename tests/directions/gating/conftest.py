@@ -79,20 +79,21 @@ def _roles() -> RolePack:
     return RolePack(name="letters", default=["", "j j"], roles=texts, questions=["a b", "c d"])
 
 
-def _bench(planted: SimpleNamespace, *, reads_direction: bool = True, persona: bool = True) -> Bench:
+def _bench(planted: SimpleNamespace, *, reads_direction: bool = True, small: bool = False) -> Bench:
     model = planted.plant(reads_direction)
     (token,) = model.engine.tokenizer("!", add_special_tokens=False)["input_ids"]
-    if persona:
-        with torch.no_grad():
-            model.engine.model.model.embed_tokens.weight[token] -= 14 * model.direction
+    with torch.no_grad():
+        model.engine.model.model.embed_tokens.weight[token] -= 14 * model.direction
     recipe = GateRecipe(
         rollout={"temperature": 0, "max_new_tokens": 2},
         sampling={"temperature": 0, "max_new_tokens": 2},
         search_requests=8,
-        requests=40,
+        requests=10 if small else 40,
         benign=8,
         refusal_requests=40,
-        doses=[0.5, 1.0, 2.0, 3.0],
+        doses=[1.0, 2.0] if small else [0.5, 1.0, 2.0, 3.0],
+        search_doses=[1.0, 2.0],
+        refusal_doses=[2.0],
     )
     harmful, benign = planted.requests(True, 120), planted.requests(False, 100)
     trait, roles = _trait(), _roles()
@@ -103,8 +104,8 @@ def _bench(planted: SimpleNamespace, *, reads_direction: bool = True, persona: b
 
 @pytest.fixture
 def bench(planted: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Bench]:
-    """(reads_direction=True, persona=True) -> a bench. The model answers in single signs, which are no language and
-    would all be degenerate, so here everything counts as readable."""
+    """(reads_direction=True, small=False) -> a bench; a small one is too small for verdicts. The model answers in
+    single signs, which are no language and would all be degenerate, so here everything counts as readable."""
     monkeypatch.setattr("personaproof.directions.gating.outcomes.unintelligible", lambda text: None)
     monkeypatch.setattr("personaproof.directions.trait_judges.unintelligible", lambda text: None)
     return lambda **options: _bench(planted, **options)

@@ -77,7 +77,7 @@ def test_a_model_that_always_refuses_has_no_gate_and_says_how_it_was_looked_for(
 def test_an_interrupted_study_goes_on_where_it_stopped_and_ends_the_same(
     bench: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    b = bench()
+    b = bench(small=True)
     material = b.material()
     whole = gate_summary(b.run(tmp_path / "whole", material), b.engine, b.judge)
 
@@ -134,7 +134,7 @@ def test_material_comes_back_from_disk_as_it_was(bench: Callable[..., Any], tmp_
 
 
 def test_kept_answers_of_other_questions_are_refused(bench: Callable[..., Any], tmp_path: Path) -> None:
-    b = bench()
+    b = bench(small=True)
     material = b.material()
     name = "cells/base/push"
     Kept(tmp_path).write(name, {"questions": "other", "outcomes": ["refused"]})

@@ -68,8 +68,10 @@ class Cells:
         name = f"cells/{task.name}"
         found = self.kept.read(name)
         if found is None:
-            cell = Cell(task.questions.id, tuple(self._outcomes(task)))
-            self.kept.write(name, cell.as_json())
+            answers = self._generate(task)
+            cell = Cell(task.questions.id, tuple(self._classify(task, answers)))
+            # The texts are for whoever wants to see what was counted; nothing reads them again.
+            self.kept.write(name, {**cell.as_json(), "answers": answers})
         else:
             cell = Cell.from_json(found)
             if cell.questions != task.questions.id or len(cell.outcomes) != len(task.questions):
@@ -81,7 +83,7 @@ class Cells:
     def answer_all(self, tasks: Sequence[Task]) -> dict[str, Cell]:
         return {task.name: self.answer(task) for task in tasks}
 
-    def _outcomes(self, task: Task) -> list[Outcome]:
+    def _generate(self, task: Task) -> list[str]:
         with ExitStack() as stack:
             for each in task.interventions:
                 vector = each.vector.float()
@@ -90,10 +92,12 @@ class Cells:
                 else:
                     stack.enter_context(ablate(self.engine, vector, layers=[each.layer]))
             asked = [question.conversation for question in task.questions.items]
-            completions = rollouts(self.engine, asked, self.sampling, seed=self.seed)
-        # The judge comes after the interventions, since its own model may be the very one that is steered.
+            return [answer.text for answer in rollouts(self.engine, asked, self.sampling, seed=self.seed)]
+
+    def _classify(self, task: Task, answers: Sequence[str]) -> list[Outcome]:
+        """Outside the interventions, since the judge's own model may be the very one that is steered."""
         exchanges = [
-            Exchange(q.request, q.conversation, answer.text, q.persona)
-            for q, answer in zip(task.questions.items, completions, strict=True)
+            Exchange(q.request, q.conversation, answer, q.persona)
+            for q, answer in zip(task.questions.items, answers, strict=True)
         ]
         return classify_all(self.judge, exchanges)

@@ -241,33 +241,34 @@ def _selected(
 ) -> tuple[RefusalDirection, list[str]]:
     """By the published limits where a candidate meets them; otherwise, of those whose ablation lowers refusal, the one
     that induces most of it when it is added, since restoring is what it is for. Then with the limits that it misses."""
+    depth = anatomy(engine).depth
     found = refusal_direction(engine, harmful, benign, judge=judge, limits=WIDE, seed=seed)
     bypassing = [c for c in found.candidates if c.bypass is not None and not c.reasons]
-    chosen = max(bypassing, key=_induced)
-    published = Limits()
-    try:
-        return refusal_direction(engine, harmful, benign, judge=judge, limits=published, seed=seed), []
-    except NoDirectionError:
-        # A hair below its own score: the same forward need not give the same last bit everywhere.
-        only = replace(WIDE, induce=_induced(chosen) - 1e-4)
-        found = refusal_direction(engine, harmful, benign, judge=judge, limits=only, seed=seed)
-    return found, _missed(found, published, anatomy(engine).depth)
+    if any(not _missed(candidate, depth) for candidate in bypassing):
+        return refusal_direction(engine, harmful, benign, judge=judge, seed=seed), []
+    # A hair below the best: the same forward need not give the same last bit everywhere.
+    only = replace(WIDE, induce=max(map(_induced, bypassing)) - 1e-4)
+    found = refusal_direction(engine, harmful, benign, judge=judge, limits=only, seed=seed)
+    place = (found.direction.position, found.direction.layer)
+    [chosen] = [c for c in found.candidates if (c.position, c.layer) == place]
+    return found, _missed(chosen, depth)
 
 
 def _induced(candidate: Candidate) -> float:
     return -math.inf if candidate.induce is None else candidate.induce
 
 
-def _missed(found: RefusalDirection, limits: Limits, depth: int) -> list[str]:
-    place = (found.direction.position, found.direction.layer)
-    [chosen] = [c for c in found.candidates if (c.position, c.layer) == place]
+def _missed(candidate: Candidate, depth: int) -> list[str]:
+    """The published limits that a candidate does not meet."""
+    limits = Limits()
+    kl = math.inf if candidate.kl is None else candidate.kl
     missed = []
-    if _induced(chosen) < limits.induce:
-        missed.append(f"induced refusal {chosen.induce:.2f}, published at least {limits.induce:g}")
-    if chosen.kl is None or chosen.kl > limits.kl:
-        missed.append(f"KL {chosen.kl:.2f} when ablated, published at most {limits.kl:g}")
-    if chosen.layer >= limits.depth * depth:
-        missed.append(f"layer {chosen.layer} of {depth}, published below {limits.depth:.0%} of the depth")
+    if _induced(candidate) < limits.induce:
+        missed.append(f"induced refusal {_induced(candidate):.2f}, published at least {limits.induce:g}")
+    if kl > limits.kl:
+        missed.append(f"KL {kl:.2f} when ablated, published at most {limits.kl:g}")
+    if candidate.layer >= limits.depth * depth:
+        missed.append(f"layer {candidate.layer} of {depth}, published below {limits.depth:.0%} of the depth")
     return missed
 
 
