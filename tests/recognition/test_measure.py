@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from personaproof.core import Job, ModelError
+from personaproof.directions import RESPONSE_MEAN, Passage, anatomy, record
 from personaproof.engines import TransformersEngine
 from personaproof.recognition import (
     ClaimQuestion,
@@ -20,7 +21,9 @@ from personaproof.recognition import (
     claims,
     mean_response,
     score_shared,
+    shared_response_means,
     surprise,
+    text_paths,
 )
 from personaproof.recognition.shared import common_opening
 
@@ -140,6 +143,18 @@ def test_a_members_activation_is_the_mean_over_its_texts_of_the_mean_over_their_
         total += hidden[0, len(prompt) :].mean(0) / len(own)
     found = torch.tensor(mean_response(engine, panel, 4, texts, 1), dtype=torch.float64)
     assert torch.allclose(found, total, rtol=1e-4, atol=1e-4 * float(total.norm()))
+
+
+def test_activations_behind_shared_openings_are_those_of_whole_passages_at_every_layer(
+    engine: TransformersEngine, panel: Panel, texts: list[Text]
+) -> None:
+    paths = text_paths(engine, panel, 1, texts)
+    layers = list(range(anatomy(engine).depth))
+    whole = [Passage(tuple(token for part in path[:-1] for token in part), path[-1]) for path in paths]
+    expected = record(engine, whole, [RESPONSE_MEAN])[:, 0].double()
+    found = shared_response_means(engine, paths, layers)
+    assert found.shape == (len(texts), len(layers), anatomy(engine).width)
+    assert torch.allclose(found, expected, rtol=1e-4, atol=1e-4 * float(expected.abs().max()))
 
 
 def test_a_text_that_does_not_fit_the_context_is_an_error_and_nothing_is_cut(llama: TransformersEngine) -> None:

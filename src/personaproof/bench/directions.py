@@ -13,9 +13,17 @@ from torch import Tensor
 
 from personaproof.bench.ratios import geometric_ratio, mean_over_seeds
 from personaproof.core import DataError, Job, ModelError, Progress, Recipe
-from personaproof.directions import RESPONSE_MEAN, Passage, RolePack, anatomy, record
+from personaproof.directions import RolePack, anatomy
 from personaproof.engines import TransformersEngine
-from personaproof.recognition import Panel, RecognizeRecipe, Text, build_panel, surprise
+from personaproof.recognition import (
+    Panel,
+    RecognizeRecipe,
+    Text,
+    build_panel,
+    shared_response_means,
+    surprise,
+    text_paths,
+)
 
 GOAL = 5.0
 """How many times faster than the naive way each should be, by our own standard."""
@@ -103,7 +111,7 @@ def run_directions_bench(
     ways: dict[str, tuple[Callable[[], Tensor], Callable[[], Tensor]]] = {
         "surprise": (lambda: _surprise(engine, panel, texts), lambda: _naive_surprise(engine, prompts, texts)),
         "activations": (
-            lambda: _activations(engine, prompts, texts),
+            lambda: _activations(engine, panel, texts),
             lambda: _naive_activations(engine, prompts, texts),
         ),
     }
@@ -180,19 +188,20 @@ def _naive_surprise(
     return rows
 
 
-def _activations(
-    engine: TransformersEngine, prompts: Sequence[Sequence[tuple[int, ...]]], texts: Sequence[Text]
-) -> Tensor:
+def _activations(engine: TransformersEngine, panel: Panel, texts: Sequence[Text]) -> Tensor:
     """Response means at every layer, of every text under every persona: (personas x texts, layers, width)."""
-    passages = [Passage(own[text.question], text.tokens) for own in prompts for text in texts]
-    return record(engine, passages, [RESPONSE_MEAN])[:, 0]
+    layers = range(anatomy(engine).depth)
+    members = range(len(panel.members))
+    return torch.cat(
+        [shared_response_means(engine, text_paths(engine, panel, member, texts), layers) for member in members]
+    )
 
 
 def _naive_activations(
     engine: TransformersEngine, prompts: Sequence[Sequence[tuple[int, ...]]], texts: Sequence[Text]
 ) -> Tensor:
     parts = anatomy(engine)
-    rows = torch.empty(len(prompts) * len(texts), parts.depth, parts.width)
+    rows = torch.empty(len(prompts) * len(texts), parts.depth, parts.width, dtype=torch.float64)
     with engine._evaluating():
         for e, own in enumerate(prompts):
             for at, text in enumerate(texts):

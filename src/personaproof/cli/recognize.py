@@ -74,9 +74,7 @@ def recognize(
     earlier = _read_earlier(against)
     engine = open_engine(model, adapter=adapter, batch_size=batch_size, trust_remote_code=trust_remote_code)
     if not isinstance(engine, TransformersEngine):
-        raise ModelError(
-            "self-recognition is read from the model's own probabilities; give a local folder or a Hub id."
-        )
+        raise ModelError(unreadable)
     panel = build_panel(settings, pack, supports_system=engine.supports_system)
     writers = len(panel.members)
     texts = writers * len(panel.questions) * settings.samples

@@ -2,10 +2,10 @@
 
 from personaproof.recognition.analysis import PREDICTORS, Analysis, Matrices, matrices
 from personaproof.recognition.compare import Comparison, compare_studies
-from personaproof.recognition.measure import Claims, claims, mean_response, surprise
+from personaproof.recognition.measure import Claims, claims, mean_response, surprise, text_paths
 from personaproof.recognition.panel import ASSISTANT, Member, Panel, build_panel
 from personaproof.recognition.recipe import ClaimQuestion, RecognizeRecipe, recipe_path
-from personaproof.recognition.shared import score_shared
+from personaproof.recognition.shared import score_shared, shared_response_means
 from personaproof.recognition.study import Study, run_study
 from personaproof.recognition.summary import analyse, read_matrices, study_summary
 from personaproof.recognition.texts import Text, Texts, write_texts
@@ -37,8 +37,10 @@ __all__ = [
     "recipe_path",
     "run_study",
     "score_shared",
+    "shared_response_means",
     "study_summary",
     "surprise",
+    "text_paths",
     "verdict",
     "write_texts",
 ]

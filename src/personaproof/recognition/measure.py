@@ -7,11 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from personaproof.core import ModelError, Progress
-from personaproof.directions import RESPONSE_MEAN, Passage, mean_activations
 from personaproof.engines import Prompts, TransformersEngine
 from personaproof.recognition.panel import Panel
 from personaproof.recognition.recipe import ClaimQuestion
-from personaproof.recognition.shared import Path, common_opening, score_shared
+from personaproof.recognition.shared import Path, common_opening, score_shared, shared_response_means
 from personaproof.recognition.texts import Text
 
 
@@ -29,15 +28,20 @@ def surprise(
 ) -> list[float]:
     """H_e(x) = -log q_e(x | its question), nats a text: each text's negative log-likelihood as the evaluator's own
     answer to the question it answered. The end of the turn is not part of a text."""
-    prompts = engine.prompt_tokens([panel.conversation(evaluator, words) for words in panel.questions])
+    return [-math.fsum(row) for row in score_shared(engine, text_paths(engine, panel, evaluator, texts), progress)]
+
+
+def text_paths(engine: TransformersEngine, panel: Panel, member: int, texts: Sequence[Text]) -> list[Path]:
+    """Each text behind its question as put to the member. Segments: what all the member's prompts open with, the rest
+    of the prompt, the text."""
+    prompts = engine.prompt_tokens([panel.conversation(member, words) for words in panel.questions])
     asked = [tuple(prompts[text.question]) for text in texts]
     # At least one token stays behind the opening, as its prediction opens the text.
     opening = min(common_opening(asked), min(map(len, asked)) - 1)
-    paths = [
+    return [
         (prompt[:opening], prompt[opening:], text.tokens) if opening else (prompt, text.tokens)
         for prompt, text in zip(asked, texts, strict=True)
     ]
-    return [-math.fsum(row) for row in score_shared(engine, paths, progress)]
 
 
 def claims(
@@ -79,9 +83,9 @@ def mean_response(
 ) -> list[float]:
     """h_p, (width,): the mean activation at `layer` over the tokens of the member's own texts, in its own context; each
     text counts alike."""
-    prompts = engine.prompt_tokens([panel.conversation(member, words) for words in panel.questions])
-    own = [Passage(tuple(prompts[text.question]), text.tokens) for text in texts if text.generator == member]
-    found: list[float] = mean_activations(engine, own, [RESPONSE_MEAN], [layer]).mean[0, 0].tolist()
+    own = [text for text in texts if text.generator == member]
+    means = shared_response_means(engine, text_paths(engine, panel, member, own), [layer])
+    found: list[float] = means[:, 0].mean(0).tolist()
     return found
 
 

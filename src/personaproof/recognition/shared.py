@@ -1,4 +1,4 @@
-"""Teacher-forced log-probabilities of many endings that share their beginnings, each beginning fed to the model once.
+"""Log-probabilities and activations of many endings that share their beginnings, each fed to the model once.
 
 A path is cut into segments by whoever knows the structure: a persona's opening, a question, a response; or an opening,
 a question about a text, its last words, an answer. Paths with equal leading segments meet in one row of the key-value
@@ -17,6 +17,8 @@ from transformers import DynamicCache
 from transformers.cache_utils import DynamicLayer
 
 from personaproof.core import ModelError, Progress
+from personaproof.directions import RESPONSE_MEAN, Passage, anatomy, record
+from personaproof.directions.hooks import at_block_inputs
 from personaproof.engines import TransformersEngine
 from personaproof.engines._cached import CachedBatch
 from personaproof.engines._loading import explain_out_of_memory
@@ -40,9 +42,7 @@ def score_shared(
     where a path does not fit the context or memory runs out.
     """
     _check(engine, paths)
-    # A sliding window would count the padding between segments, and a recurrent state cannot be masked at all.
-    layers = DynamicCache(config=engine.model.config).layers
-    compute = _score_tree if all(type(layer) is DynamicLayer for layer in layers) else _score_whole
+    compute = _score_tree if _can_share(engine.model) else _score_whole
     scored: dict[int, list[float]] = {}
     for batch in _batches(paths, engine.batch_size, engine.batch_tokens):
         with engine._evaluating(), explain_out_of_memory(ModelError, "use a smaller batch size"):
@@ -51,6 +51,28 @@ def score_shared(
         if progress is not None:
             progress(len(scored), len(paths))
     return [scored[i] for i in range(len(paths))]
+
+
+def shared_response_means(engine: TransformersEngine, paths: Sequence[Path], layers: Sequence[int]) -> Tensor:
+    """Mean input of each of `layers` over the tokens of every path's last segment: (paths, layers, width), float64.
+
+    As `directions.record` reads it at the response mean, without encoding what the paths share again and again;
+    otherwise as `score_shared`.
+    """
+    _check(engine, paths)
+    if not _can_share(engine.model):
+        passages = [Passage(tuple(token for part in path[:-1] for token in part), path[-1]) for path in paths]
+        return record(engine, passages, [RESPONSE_MEAN], layers)[:, 0].double()
+    means = torch.empty(len(paths), len(layers), anatomy(engine).width, dtype=torch.float64)
+    for batch in _batches(paths, engine.batch_size, engine.batch_tokens):
+        with engine._evaluating(), explain_out_of_memory(ModelError, "use a smaller batch size"):
+            means[batch] = _means_tree(engine, [paths[i] for i in batch], layers)
+    return means
+
+
+def _can_share(model: Any) -> bool:
+    """A sliding window would count the padding between segments, and a recurrent state cannot be masked at all."""
+    return all(type(layer) is DynamicLayer for layer in DynamicCache(config=model.config).layers)
 
 
 def common_opening(sequences: Sequence[tuple[int, ...]]) -> int:
@@ -99,30 +121,14 @@ def _score_whole(model: Any, paths: Sequence[Path]) -> list[list[float]]:
 
 
 def _score_tree(model: Any, paths: Sequence[Path]) -> list[list[float]]:
-    nodes = _distinct([path[:1] for path in paths])
-    batch = CachedBatch(model, [node[-1] for node in nodes])
-    device, logits = batch.logits.device, batch.logits
-    for depth in range(2, len(paths[0])):
-        below = _distinct([path[:depth] for path in paths])
-        batch.keep(_places(nodes, [node[:-1] for node in below]).to(device))
-        logits = batch._feed_left_padded([node[-1] for node in below])
-        nodes = below
-    owners = _places(nodes, [path[:-1] for path in paths]).to(device)
-    return _score_endings(batch, logits, owners, [path[-1] for path in paths])
-
-
-def _score_endings(batch: CachedBatch, logits: Tensor, owners: Tensor, endings: Sequence[Segment]) -> list[list[float]]:
-    """`logits` (nodes, vocabulary) predict the first token after each node; ending i goes on from node `owners[i]`."""
-    longest = max(map(len, endings))
-    tokens = torch.zeros(len(endings), longest, dtype=torch.long)
-    valid = torch.zeros(len(endings), longest, dtype=torch.bool)
-    for row, ending in enumerate(endings):
-        tokens[row, : len(ending)] = torch.tensor(ending)
-        valid[row, : len(ending)] = True
-    tokens, valid = tokens.to(logits.device), valid.to(logits.device)
+    """`logits` (nodes, vocabulary) predict the first token after each node; path i goes on from node `owners[i]`."""
+    batch, logits, owners = _feed_contexts(model, paths)
+    endings = [path[-1] for path in paths]
+    tokens, valid = (given.to(logits.device) for given in _right_padded(endings))
     logits = logits.float()
     first = logits[owners, tokens[:, 0]] - logits.logsumexp(-1)[owners]
     columns = [first[:, None]]
+    longest = tokens.shape[1]
     if longest > 1:
         batch.keep(owners)
         width = max(1, LOGIT_BUDGET // (len(endings) * logits.shape[-1]))
@@ -133,6 +139,48 @@ def _score_endings(batch: CachedBatch, logits: Tensor, owners: Tensor, endings: 
             columns.append(_logprobs(following, tokens[:, start + 1 : end + 1]))
     table = torch.cat(columns, dim=1).tolist()
     return [row[: len(ending)] for row, ending in zip(table, endings, strict=True)]
+
+
+def _means_tree(engine: TransformersEngine, paths: Sequence[Path], layers: Sequence[int]) -> Tensor:
+    batch, logits, owners = _feed_contexts(engine.model, paths)
+    tokens, valid = (given.to(logits.device) for given in _right_padded([path[-1] for path in paths]))
+    batch.keep(owners)
+    found: dict[int, Tensor] = {}
+
+    def visit(layer: int, hidden: Tensor) -> None:
+        counted = valid.to(hidden.device)[..., None]
+        # Padding may hold anything, so it is replaced and not multiplied away.
+        total = torch.where(counted, hidden, 0).sum(1, dtype=torch.float64)
+        found[layer] = (total / counted.sum(1)).cpu()
+
+    with at_block_inputs(anatomy(engine), layers, visit):
+        batch._feed(tokens, valid, all_valid=bool(valid.all()), last_only=True)
+    return torch.stack([found[layer] for layer in layers], dim=1)
+
+
+def _feed_contexts(model: Any, paths: Sequence[Path]) -> tuple[CachedBatch, Tensor, Tensor]:
+    """All segments but the last, each distinct beginning once: the batch, a row a distinct context; the logits
+    (contexts, vocabulary) after each; and for every path the row of its context."""
+    nodes = _distinct([path[:1] for path in paths])
+    batch = CachedBatch(model, [node[-1] for node in nodes])
+    logits = batch.logits
+    for depth in range(2, len(paths[0])):
+        below = _distinct([path[:depth] for path in paths])
+        batch.keep(_places(nodes, [node[:-1] for node in below]).to(logits.device))
+        logits = batch._feed_left_padded([node[-1] for node in below])
+        nodes = below
+    return batch, logits, _places(nodes, [path[:-1] for path in paths]).to(logits.device)
+
+
+def _right_padded(endings: Sequence[Segment]) -> tuple[Tensor, Tensor]:
+    """(rows, columns) of tokens, and which of them count."""
+    longest = max(map(len, endings))
+    tokens = torch.zeros(len(endings), longest, dtype=torch.long)
+    valid = torch.zeros(len(endings), longest, dtype=torch.bool)
+    for row, ending in enumerate(endings):
+        tokens[row, : len(ending)] = torch.tensor(ending)
+        valid[row, : len(ending)] = True
+    return tokens, valid
 
 
 def _distinct(nodes: Sequence[Path]) -> list[Path]:
