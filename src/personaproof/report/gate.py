@@ -23,6 +23,8 @@ ARMS = {
 CONTEXTS = {"plain": "No persona in the prompt", "neutral": "Neutral roles in the prompt"}
 OUTCOMES = ("refused", "complied", "harmless", "degenerate", "unjudged")
 TONES: Mapping[str, Tone] = {"gates": "bad", "no gating": "good", "cannot tell": "unknown"}
+WITH_INTERVALS = ("persona", "random")
+"""Those that the verdict compares; bands of all five would hide each other."""
 MOST_PLACES = 12
 
 
@@ -97,21 +99,17 @@ def _doses(summary: Summary) -> Section:
             Table(f"Benign requests at the same dose, {place['dose']:g}", ("Added", *OUTCOMES), tuple(benign)),
         ),
         plots=tuple(plots),
-        verdict=str(summary["verdict"]["sentence"]),
     )
 
 
 def _dose_plot(summary: Summary, group: str, outcome: str, title: str) -> Plot:
+    def point(arm: str, dose: float, name: str) -> Point:
+        estimate = _estimate(summary, name)
+        return Point(dose, estimate.value, estimate.ci95 if arm in WITH_INTERVALS else None)
+
     def line(arm: str) -> Series:
-        points = [Point(0.0, *_xy(summary, f"base.{group}.{outcome}"))]
-        points += [
-            Point(
-                each["dose"],
-                *_xy(summary, f"dose.{arm}.{each['key']}.{group}.{outcome}"),
-                label=f"{each['push']:.2f} of the activations' length",
-            )
-            for each in summary["doses"]
-        ]
+        points = [point(arm, 0.0, f"base.{group}.{outcome}")]
+        points += [point(arm, each["dose"], f"dose.{arm}.{each['key']}.{group}.{outcome}") for each in summary["doses"]]
         return Series(ARMS[arm], tuple(points))
 
     return Plot(
@@ -121,6 +119,8 @@ def _dose_plot(summary: Summary, group: str, outcome: str, title: str) -> Plot:
         series=tuple(line(arm) for arm in summary["arms"]),
         y_percent=True,
         band=True,
+        caption="Bands are 95 % intervals, drawn for the persona and the random directions. "
+        f"Dose 1 is {summary['doses'][0]['push'] / summary['doses'][0]['dose']:.2f} of the activations' length.",
     )
 
 

@@ -61,7 +61,7 @@ def sentence(verdict: GateVerdict, result: Result) -> str:
         if any(name.startswith("push") for name in verdict.carried):
             ways.append("added, it takes refusal away")
         if "undo" in verdict.carried:
-            ways.append("taken from compliant instructions, it brings refusal back")
+            ways.append("subtracted under compliant instructions, it brings refusal back")
         return f"A compliant persona gates refusal in this model ({verdict.strength}; {where}): {'; '.join(ways)}."
     if verdict.answer == "no gating":
         return f"No gating: refusal in this model does not follow the compliant persona (tried up to {where})."
