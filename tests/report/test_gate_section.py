@@ -99,9 +99,16 @@ def test_without_a_refusal_direction_the_page_says_why() -> None:
     assert "too few requests" in downstream.lead
 
 
-@pytest.mark.parametrize("missing", ["verdict", "metrics", "doses", "material"])
+@pytest.mark.parametrize("missing", ["place", "metrics", "doses", "material"])
 def test_another_summary_is_refused(missing: str) -> None:
     summary = make_summary()
     del summary[missing]
     with pytest.raises(DataError, match="run the same command again"):
         gate_sections(summary)
+
+
+def test_a_verdict_of_no_known_kind_is_refused() -> None:
+    summary = make_summary()
+    summary["verdict"]["answer"] = "perhaps"
+    with pytest.raises(DataError, match="run the same command again"):
+        gate_headline(summary)
