@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 
 from personaproof.recognition import Analysis, Matrices, decide, verdict
+from personaproof.recognition.verdict import told
+from personaproof.stats import NO_DATA, Estimate
 
 N = 19
 
@@ -72,6 +74,24 @@ def test_where_the_question_is_not_answered_nothing_is_decided() -> None:
     assert said.points[0].startswith("0 of 18 personas")
     assert found.mean(2, "far").n == 0
     assert found.mean(2, "any").n == 18
+
+
+def test_a_band_of_which_too_few_answer_is_not_spoken_of() -> None:
+    found = synthetic("asymmetric")
+    far = analysis(found).bands["far"]
+    two = analysis(found, answering=tuple(e for e in range(N) if e not in far[2:]))
+    assert two.evaluators("far") == far[:2]
+    assert two.telling_band == "any"
+    assert decide(two) == "unanswered"
+    three = analysis(found, answering=tuple(e for e in range(N) if e not in far[3:]))
+    assert three.telling_band == "far"
+    assert decide(three) == "privileged"
+
+
+def test_numbers_are_told_without_a_negative_zero() -> None:
+    assert told(Estimate(-0.001, -0.2, 0.104, 9), signed=True) == "0.00 (-0.20 to +0.10)"
+    assert told(Estimate(0.5, None, None, 1)) == "0.50"
+    assert told(NO_DATA) == "undefined"
 
 
 def test_the_points_hold_the_numbers_that_decided() -> None:

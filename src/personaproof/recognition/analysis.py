@@ -23,6 +23,8 @@ from personaproof.recognition.study import Study
 from personaproof.stats import NO_DATA, Estimate
 
 BAND_NAMES: Mapping[int, tuple[str, ...]] = {2: ("near", "far"), 3: ("near", "middle", "far")}
+LEAST_EVALUATORS = 3
+"""Fewer are no band to take a mean over in a sentence."""
 LEAST_MASS = 0.5
 """An evaluator answers where it gives one of the two answers more often than not."""
 PREDICTORS = ("asymmetric", "symmetric", "plain")
@@ -128,6 +130,11 @@ class Analysis:
         """Those of a band, or of "all", that answer; "any" is all of them, whether they answer or not."""
         members = range(1, len(self.matrices.names)) if band in ("all", "any") else self.bands[band]
         return [e for e in members if band == "any" or e in self.answering]
+
+    @property
+    def telling_band(self) -> str:
+        """ "far" where enough of it answers, else "any": what a sentence of one band is about."""
+        return "far" if len(self.evaluators("far")) >= LEAST_EVALUATORS else "any"
 
     def of_predictor(self, predictor: str) -> int:
         """Row of `r` of one of `PREDICTORS`: the writer, none, and the first persona as the reference."""

@@ -99,7 +99,7 @@ def _sentences(
         if was == became
         else f"The answer goes from {was} ({names[0]}) to {became} ({names[1]})."
     )
-    band = "far" if then.evaluators("far") else "any"
+    band = then.telling_band
     of_whom = "far evaluators" if band == "far" else "all evaluators, too few of which answer"
     asymmetric = then.of_predictor("asymmetric")
     return (

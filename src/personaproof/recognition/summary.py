@@ -141,8 +141,8 @@ def _evaluators(study: Study, analysis: Analysis) -> list[dict[str, Any]]:
 
 
 def _references(analysis: Analysis) -> list[dict[str, Any]]:
-    """Every persona as the reference, best first over far evaluators that answer, or over any where none does."""
-    band = "far" if np.isfinite(analysis.scores("far")).any() else "any"
+    """Every persona as the reference, best first over far evaluators, or over all where too few of these answer."""
+    band = analysis.telling_band
     scores = analysis.scores(band)
     order = sorted(range(len(scores)), key=lambda i: (np.isnan(scores[i]), -np.nan_to_num(scores[i]), i))
     return [

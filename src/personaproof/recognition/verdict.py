@@ -6,11 +6,10 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
-from personaproof.recognition.analysis import PREDICTORS, Analysis
+from personaproof.recognition.analysis import LEAST_EVALUATORS, PREDICTORS, Analysis
 from personaproof.stats import Estimate
 
 Answer = Literal["privileged", "not privileged", "undecided", "unanswered"]
-LEAST_EVALUATORS = 3
 NEAR_BEST = 0.1
 """The Assistant is near-best where at most this share of the references is better, or only the best of few."""
 SENTENCES: dict[Answer, str] = {
@@ -85,9 +84,15 @@ def told(estimate: Estimate, *, signed: bool = False) -> str:
     """A number with its interval, or that there is none."""
     if estimate.value is None:
         return "undefined"
-    form = "{:+.2f}".format if signed else "{:.2f}".format
-    bounds = "" if estimate.low is None else f" ({form(estimate.low)} to {form(estimate.high)})"
-    return form(estimate.value) + bounds
+
+    def form(value: float) -> str:
+        # Adding zero turns a rounded -0.0 into 0.0.
+        rounded = round(value, 2) + 0.0
+        return f"{rounded:+.2f}" if signed and rounded else f"{rounded:.2f}"
+
+    if estimate.low is None or estimate.high is None:
+        return form(estimate.value)
+    return f"{form(estimate.value)} ({form(estimate.low)} to {form(estimate.high)})"
 
 
 def _gain(analysis: Analysis, other: str, band: str) -> Estimate:
