@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from personaproof.core import Progress, StoreError, content_id
 from personaproof.directions import anatomy
@@ -42,9 +43,9 @@ class Study:
     layer: int
 
     @property
-    def generators(self) -> Floats:
+    def generators(self) -> NDArray[np.intp]:
         """(texts,) member indices."""
-        return np.array([text.generator for text in self.texts.texts])
+        return np.array([text.generator for text in self.texts.texts], dtype=np.intp)
 
     @property
     def lengths(self) -> Floats:

@@ -32,9 +32,7 @@ def study_summary(study: Study, recipe: RecognizeRecipe) -> dict[str, Any]:
     are (evaluators, generators), the Assistant first."""
     analysis = analyse(study, recipe)
     said = verdict(analysis)
-    tokens = Counter[int]()
-    for text in study.texts.texts:
-        tokens[text.generator] += 1
+    kept = Counter(text.generator for text in study.texts.texts)
     return {
         "schema_version": SCHEMA_VERSION,
         "command": "recognize",
@@ -43,7 +41,7 @@ def study_summary(study: Study, recipe: RecognizeRecipe) -> dict[str, Any]:
         "layer": study.layer,
         "personas": list(study.panel.names),
         "texts": {
-            "kept": {name: tokens[at] for at, name in enumerate(study.panel.names)},
+            "kept": {name: kept[at] for at, name in enumerate(study.panel.names)},
             "empty": dict(study.texts.empty),
             "cut_off": dict(study.texts.cut_off),
         },
