@@ -134,6 +134,9 @@ def test_the_summary_holds_the_matrices_and_is_read_back(
     assert summary["texts"]["kept"]["pirate"] + summary["texts"]["empty"].get("pirate", 0) == 3
     own_claims = [study.claims.mean(2)[t.generator, at] for at, t in enumerate(study.texts.texts) if t.generator]
     assert summary["metrics"]["claim.own"]["value"] == pytest.approx(np.mean(own_claims))
+    for name, metric in summary["metrics"].items():
+        if name.endswith(("own", "others", "mass")):
+            assert 0 <= metric["ci95"][0] <= metric["value"] <= metric["ci95"][1] <= 1 + 1e-9
     with pytest.raises(DataError, match="audit"):
         read_matrices({**summary, "command": "audit"}, "there")
 

@@ -102,11 +102,17 @@ def _metrics(study: Study, analysis: Analysis) -> dict[str, Any]:
 
 
 def _over_texts(study: Study, values: Floats, chosen: Any) -> Estimate:
-    """Mean of the chosen entries of (evaluators, texts), clustered by evaluator and by generator."""
+    """Mean of the chosen entries of (evaluators, texts), clustered by evaluator and by generator. The interval is cut
+    to what probabilities, or differences of them, can be."""
     rows, columns = np.nonzero(chosen)
     evaluators = [str(row) for row in rows]
     generators = [study.panel.names[g] for g in study.generators[columns]]
-    return clustered_mean(values[rows, columns], evaluators, generators)
+    mean = clustered_mean(values[rows, columns], evaluators, generators)
+    if mean.value is None or mean.low is None or mean.high is None:
+        return mean
+    least = -1.0 if values.min() < 0 else 0.0
+    # Rounding may put a mean of probabilities past one, and an interval holds its value.
+    return Estimate(mean.value, min(mean.value, max(least, mean.low)), max(mean.value, min(1.0, mean.high)), mean.n)
 
 
 def _evaluators(study: Study, analysis: Analysis) -> list[dict[str, Any]]:
