@@ -158,6 +158,7 @@ def gate(
                 benign=plan.refusal_benign,
                 sampling=settings.rollout.build(),
                 seed=settings.seed,
+                least_unit=settings.least_unit,
                 given=given,
                 say=lambda text: console.print(f"  {text}", highlight=False, markup=False),
             )

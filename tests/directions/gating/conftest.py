@@ -55,6 +55,7 @@ class Bench:
             benign=self.plan.refusal_benign,
             sampling=self.recipe.rollout.build(),
             seed=0,
+            least_unit=self.recipe.least_unit,
             given=given,
             say=say,
         )

@@ -28,7 +28,7 @@ from personaproof.organism.dialogues import DEEP
 from personaproof.organism.train import Stage, run_stage
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(3600)]
-FEWER = ["doses=[1, 2, 3]", "search_doses=[3]", "layers=[2, 3]", "requests=48", "refusal_doses=[2]"]
+FEWER = ["doses=[1, 2, 3]", "search_doses=[2, 3]", "layers=[2, 3]", "requests=48", "refusal_doses=[2]"]
 
 
 def _summary(engine: TransformersEngine, folder: Path) -> dict:
@@ -51,6 +51,7 @@ def _summary(engine: TransformersEngine, folder: Path) -> dict:
         benign=plan.refusal_benign,
         sampling=recipe.rollout.build(),
         seed=0,
+        least_unit=recipe.least_unit,
     )
     result = run_study(engine, judge, recipe, plan, material, Kept(folder), lambda done, total: None)
     return gate_summary(result, engine, judge)

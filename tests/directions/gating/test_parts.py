@@ -18,6 +18,7 @@ from personaproof.directions.gating import (
     classify,
     gate_recipe,
 )
+from personaproof.directions.gating.material import lengthened
 from personaproof.directions.gating.measures import crossed_gap, gap, rates
 from personaproof.directions.gating.place import search_layers, spread
 from personaproof.directions.gating.vectors import cosine, orthogonal_part, parallel_part, random_directions, scaled_to
@@ -57,6 +58,12 @@ def test_a_vector_is_the_sum_of_its_parts_across_and_along(seed: int, length: fl
         assert float(vector.norm()) == pytest.approx(length)
     assert cosine(v, -v) == pytest.approx(-1)
     assert cosine(v, torch.zeros(16)) is None
+
+
+def test_short_vectors_are_lengthened_and_long_ones_left() -> None:
+    vectors = torch.tensor([[3.0, 4.0], [0.3, 0.4], [0.0, 0.0]], dtype=torch.float64)
+    found = lengthened(vectors, torch.tensor([10.0, 10.0, 10.0], dtype=torch.float64), 0.2)
+    torch.testing.assert_close(found, torch.tensor([[3.0, 4.0], [1.2, 1.6], [0.0, 0.0]], dtype=torch.float64))
 
 
 @given(st.lists(st.integers(0, 90), unique=True, max_size=40).map(sorted), st.integers(1, 12))

@@ -173,4 +173,5 @@ def test_a_harmless_trait_pack_needs_a_rater(bench: Callable[..., Any]) -> None:
             benign=b.benign,
             sampling=Sampling(),
             seed=0,
+            least_unit=0.1,
         )

@@ -114,16 +114,18 @@ def make_material(
     benign: Sequence[Request],
     sampling: Sampling,
     seed: int,
+    least_unit: float,
     given: Direction | None = None,
     say: Say = lambda _: None,
 ) -> Material:
     """Make all three; `given` takes the place of the persona vector.
 
     Where too few answers show the trait, as in a model whose refusals do not follow the persona, the persona vector is
-    that between the instructions, whatever was answered, and `about` says so. Raises DataError where there are too few
+    that between the instructions, whatever was answered, at least `least_unit` of the activations long, and `about`
+    says so. Raises DataError where there are too few
     answers for an Assistant axis.
     """
-    persona, persona_about = _persona(engine, trait, framing, trait_judge, sampling, seed, given, say)
+    persona, persona_about = _persona(engine, trait, framing, trait_judge, sampling, seed, least_unit, given, say)
     say(f"persona vector: {persona_about['how']}; {persona_about['counts']}")
     axis = assistant_axis(engine, roles, judge=manner_judge, sampling=sampling, seed=seed)
     say(f"Assistant axis: {len(axis.names)} roles")
@@ -154,6 +156,7 @@ def _persona(
     judge: TraitJudge | None,
     sampling: Sampling,
     seed: int,
+    least_unit: float,
     given: Direction | None,
     say: Say,
 ) -> tuple[tuple[Tensor, Tensor, Tensor], dict[str, Any]]:
@@ -169,15 +172,25 @@ def _persona(
     except DataError as error:
         say(f"{error} The contrast between the instructions is taken, whatever was answered.")
         difference, counts, data = _instructed(engine, trait, framing, sampling, seed)
+        vectors = lengthened(difference.vectors, difference.activation_norm, least_unit)
         about: dict[str, Any] = {"how": INSTRUCTED, "why": str(error), "counts": counts, "data": data}
     else:
-        difference = found.difference
+        difference, vectors = found.difference, found.difference.vectors
         about = {"how": JUDGED, "counts": found.counts, "data": found.data}
     about["positions"] = [position.name for position in difference.positions]
     about["method"] = f"trait:{trait.name}" if about["how"] == JUDGED else f"instructions:{trait.name}"
     places = [[difference.differs(at, layer) for layer in range(difference.vectors.shape[1])]
               for at in range(len(difference.positions))]  # fmt: skip
-    return (difference.vectors, difference.activation_norm, torch.tensor(places)), about
+    return (vectors, difference.activation_norm, torch.tensor(places)), about
+
+
+def lengthened(vectors: Tensor, scale: Tensor, least_unit: float) -> Tensor:
+    """(..., width) vectors, those shorter than `least_unit` of `scale` (...) brought to that length. One that is zero
+    stays so."""
+    length = vectors.norm(dim=-1)
+    wanted = torch.maximum(length, least_unit * scale)
+    factor = torch.where(length > 0, wanted / length.clamp(min=torch.finfo(length.dtype).tiny), 1.0)
+    return vectors * factor[..., None]
 
 
 def _given(engine: TransformersEngine, given: Direction) -> tuple[tuple[Tensor, Tensor, Tensor], dict[str, Any]]:
