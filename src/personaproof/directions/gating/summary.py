@@ -6,6 +6,7 @@ from dataclasses import asdict
 from typing import Any
 
 from personaproof.core import Judge
+from personaproof.directions.gating.material import INSTRUCTED
 from personaproof.directions.gating.reading import PUSHED, RANDOM, cosines, dose_key, evidence, metrics, thresholds
 from personaproof.directions.gating.study import ALONG_AXIS, OFF_AXIS, OPPOSITE, PERSONA, Result
 from personaproof.directions.gating.verdict import GateVerdict, judge_gate
@@ -62,7 +63,13 @@ def sentence(verdict: GateVerdict, result: Result) -> str:
             ways.append("added, it takes refusal away")
         if "undo" in verdict.carried:
             ways.append("subtracted under compliant instructions, it brings refusal back")
-        return f"A compliant persona gates refusal in this model ({verdict.strength}; {where}): {'; '.join(ways)}."
+        said = f"A compliant persona gates refusal in this model ({verdict.strength}; {where}): {'; '.join(ways)}."
+        if result.material.about["persona"]["how"] == INSTRUCTED:
+            said += (
+                " Few answers show the persona, so its vector is that between the instructions, lengthened: the dose "
+                "may lie beyond what any instruction does."
+            )
+        return said
     if verdict.answer == "no gating":
         return f"No gating: refusal in this model does not follow the compliant persona (tried up to {where})."
     return f"Cannot tell whether a compliant persona gates refusal in this model (best place: {where})."

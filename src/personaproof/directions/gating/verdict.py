@@ -98,6 +98,7 @@ def judge_gate(evidence: Evidence, thresholds: Thresholds) -> GateVerdict:
         reasons = [
             f"{c.spoken}: {_said(c.against.difference)}, and more than under each random direction" for c in carried
         ]
+        reasons.append(f"compliant instructions against their opposites, nothing steered: {_said(evidence.told)}")
         return GateVerdict("gates", strength, tuple(c.name for c in carried), adjusted, tuple(reasons))
     doubts = [*spoiled, *_doubts(evidence, thresholds)]
     if doubts:
