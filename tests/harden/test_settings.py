@@ -13,8 +13,8 @@ from accelerate.utils import DistributedType
 from torch.nn.modules.module import register_module_forward_pre_hook
 from transformers.models.llama.modeling_llama import LlamaAttention
 
-from personaproof.core import RecipeError, builtin_recipes
-from personaproof.harden import HardenResult, PICLRecipe, Row, RowSet, harden, load_picl
+from personaproof.core import RecipeError, builtin_recipes, load_recipe
+from personaproof.harden import HardenResult, PICLRecipe, Row, RowSet, harden, load_picl, methods, recipe_path
 from personaproof.harden.card import render_card
 from personaproof.harden.environment import check_environment
 from personaproof.harden.launch import LAUNCH, launch_path
@@ -27,7 +27,9 @@ PAPER = ("qwen2.5-7b-instruct", "llama-3.1-8b-instruct")
 
 @pytest.mark.parametrize("name", builtin_recipes(RECIPES))
 def test_every_recipe_is_valid(name: str) -> None:
-    load_picl(name)
+    path = recipe_path(name)
+    method = yaml.safe_load(path.read_text()).get("method", "picl")
+    assert load_recipe(methods.get(method).recipe, path).method == method
 
 
 @pytest.mark.parametrize("name", PAPER)

@@ -41,7 +41,7 @@ def test_the_id_follows_the_content() -> None:
         build_prompts(HARMFUL, HARMLESS, PEOPLE, seed=2),
         build_prompts(HARMFUL, HARMLESS, PEOPLE, "user", seed=1),
         build_prompts(HARMFUL, HARMLESS, PEOPLE, limit=9, seed=1),
-        PromptSet(one.harmful, one.harmless, one.refused, one.answered, tuple(PEOPLE)),
+        PromptSet(one.harmful, one.harmless, one.refused[1:], one.answered),
     ]
     assert len({one.id, *(other.id for other in others)}) == 5
 
