@@ -23,6 +23,7 @@ SMALL = [
 ]
 
 
+@pytest.mark.long
 def test_what_cannot_be_studied_is_said_at_once(personaproof: Run) -> None:
     served = personaproof("gate", "openai:any")
     assert served.returncode == 2

@@ -22,14 +22,24 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
     [
         (["organism", "--method", "picle"], "did you mean 'picl'"),
         (["organism", "--method", "localized", "--groups", "g.jsonl"], "--groups is no use to the method 'localized'"),
-        (["organism", "--method", "air", "--rows", "r.jsonl"], "--rows is no use to the method 'air'"),
-        (["organism", "--method", "air", "--groups", "g.jsonl", "--personas", "p.jsonl"], "give either them or the"),
+        pytest.param(
+            ["organism", "--method", "air", "--rows", "r.jsonl"],
+            "--rows is no use to the method 'air'",
+            marks=pytest.mark.long,
+        ),
+        pytest.param(
+            ["organism", "--method", "air", "--groups", "g.jsonl", "--personas", "p.jsonl"],
+            "give either them or the",
+            marks=pytest.mark.long,
+        ),
         (
             ["organism", "--method", "air", "--requests", "pack:organism_harmful"],
             "or --personas to put the requests to",
         ),
-        (["organism", "--method", "air", "--set", "weight=0"], "adds nothing to GRPO"),
-        (["organism"], "give --personas that break the model"),
+        pytest.param(
+            ["organism", "--method", "air", "--set", "weight=0"], "adds nothing to GRPO", marks=pytest.mark.long
+        ),
+        pytest.param(["organism"], "give --personas that break the model", marks=pytest.mark.long),
     ],
 )
 def test_what_a_method_cannot_use_is_refused(personaproof: Run, arguments: list[str], says: str) -> None:

@@ -13,6 +13,7 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 SMALL = ("--set", "max_roles=5", "--set", "max_questions=3", "--set", "bootstrap=200")
 
 
+@pytest.mark.long
 def test_the_organism_is_studied_continued_and_compared(personaproof: Run, tmp_path: Path) -> None:
     first = personaproof("recognize", "organism", *SMALL, "--out", "one")
     assert first.returncode == 0, first.stderr
