@@ -13,10 +13,8 @@ from typing import Any
 import torch
 from accelerate.utils import gather_object
 from torch import Tensor
-from transformers import TrainerCallback
 from trl import GRPOTrainer
 
-from personaproof.core import ModelError
 from personaproof.harden.air.groups import MetaGroupSampler, check_whole
 from personaproof.harden.air.invariance import (
     Rollouts,
@@ -27,6 +25,7 @@ from personaproof.harden.air.invariance import (
     rollout_weights,
 )
 from personaproof.harden.air.recipe import AIRRecipe
+from personaproof.harden.optimisation import FiniteGradients
 
 WEIGHTS = "invariance_weights"
 _KEYS = ("group", "place", "group_size", "role")
@@ -41,7 +40,7 @@ class AIRTrainer(GRPOTrainer):  # type: ignore[misc]
         self._rows: list[dict[str, Any]] = []
         self._logprobs: Tensor | None = None
         super().__init__(**arguments)
-        self.add_callback(_Finite())
+        self.add_callback(FiniteGradients("lower learning_rate or weight, or train with dtype=float32"))
 
     def _get_train_sampler(self, dataset: Any = None) -> MetaGroupSampler:
         rows = self.train_dataset if dataset is None else dataset
@@ -121,15 +120,3 @@ def rollouts_of(rewards: Tensor, rows: Sequence[Mapping[str, Any]]) -> Rollouts:
         torch.tensor(group, device=device),
         torch.tensor([row["role"] == "anchor" for row in rows], device=device),
     )
-
-
-class _Finite(TrainerCallback):  # type: ignore[misc]
-    """Stops before a gradient that is not finite reaches the weights."""
-
-    def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        gradients = [p.grad for p in kwargs["model"].parameters() if p.grad is not None]
-        if gradients and not all(torch.isfinite(gradient).all() for gradient in gradients):
-            raise ModelError(
-                f"step {state.global_step + 1}: the gradient is not finite; lower learning_rate or weight, or train "
-                "with dtype=float32."
-            )

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import torch
 from datasets import Dataset
 from transformers.trainer_callback import PrinterCallback
 from trl import GRPOConfig
@@ -22,6 +21,7 @@ from personaproof.harden.air.trainer import AIRTrainer
 from personaproof.harden.checkpoints import MarkComplete, newest_whole
 from personaproof.harden.forward import base_of, choose_attention
 from personaproof.harden.method import Training, TrainingJob
+from personaproof.harden.optimisation import common_arguments
 from personaproof.harden.processes import processes
 from personaproof.harden.reporting import Report, curve_of
 
@@ -102,7 +102,6 @@ def _largest_divisor(number: int, most: int) -> int:
 
 
 def _arguments(job: TrainingJob, recipe: AIRRecipe, steps: int, each_pass: int, passes: int) -> GRPOConfig:
-    device = job.model.device.type
     vllm: dict[str, Any] = {}
     if recipe.vllm is not None:
         vllm = {
@@ -113,10 +112,7 @@ def _arguments(job: TrainingJob, recipe: AIRRecipe, steps: int, each_pass: int, 
             "vllm_tensor_parallel_size": recipe.vllm.tensor_parallel_size,
         }
     return GRPOConfig(
-        output_dir=str(job.checkpoints),
-        max_steps=steps,
         per_device_train_batch_size=each_pass,
-        gradient_accumulation_steps=passes,
         steps_per_generation=passes,  # a step's groups are generated together, by the policy that is updated
         num_iterations=1,
         num_generations=recipe.generations,
@@ -127,26 +123,9 @@ def _arguments(job: TrainingJob, recipe: AIRRecipe, steps: int, each_pass: int, 
         beta=recipe.beta,
         loss_type=recipe.loss_type,
         scale_rewards=recipe.scale_rewards,
-        learning_rate=recipe.learning_rate,
-        lr_scheduler_type="cosine",
-        warmup_steps=recipe.warmup,
-        weight_decay=recipe.weight_decay,
-        max_grad_norm=recipe.max_grad_norm,
-        seed=recipe.seed,
-        data_seed=recipe.seed,
-        bf16=job.dtype == torch.bfloat16,
-        use_cpu=device == "cpu",
-        dataloader_pin_memory=device == "cuda",
         disable_dropout=True,  # or rollouts and their log-probabilities would be two policies'
         gradient_checkpointing=recipe.gradient_checkpointing,
         gradient_checkpointing_kwargs={"use_reentrant": False} if recipe.gradient_checkpointing else None,
-        ddp_find_unused_parameters=False if recipe.trains_adapter else None,
-        remove_unused_columns=False,
-        logging_steps=1,
-        logging_nan_inf_filter=False,
-        save_steps=recipe.checkpoint_every,
-        save_total_limit=2,
-        report_to=list(recipe.report_to) or "none",
-        disable_tqdm=True,
+        **common_arguments(job, steps, passes),
         **vllm,
     )

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset, SequentialSampler
-from transformers import Trainer, TrainerCallback
+from transformers import Trainer
 
 from personaproof.core import ModelError, Sampling, Trial, item_seed
 from personaproof.harden.forward import base_of, final_hidden
@@ -23,6 +23,7 @@ from personaproof.harden.localized.losses import TokenDivergence
 from personaproof.harden.localized.recipe import LocalizedRecipe
 from personaproof.harden.localized.teacher import SteeredTeacher
 from personaproof.harden.losses import sequence_mean, token_logprobs_and_kl
+from personaproof.harden.optimisation import FiniteGradients
 from personaproof.harden.schedule import split_by_length
 from personaproof.harden.sequences import Encoder, pack
 
@@ -82,7 +83,9 @@ class LocalizedTrainer(Trainer):  # type: ignore[misc]
         self.rows_in_step: list[Prompt] = []
         self._lengths: list[int] = []
         self._ended: list[bool] = []
-        self.add_callback(_Finite(self))
+        self.add_callback(
+            FiniteGradients("lower learning_rate or alpha, or train with dtype=float32", self._prompts_of_step)
+        )
 
     def _get_train_sampler(self, train_dataset: Any = None) -> SequentialSampler:
         return SequentialSampler(self.train_dataset if train_dataset is None else train_dataset)
@@ -127,6 +130,10 @@ class LocalizedTrainer(Trainer):  # type: ignore[misc]
             self._lengths, self._ended, self.rows_in_step = [], [], []
         super().log(logs, start_time)
 
+    def _prompts_of_step(self) -> str:
+        named = "; ".join(row.describe() for row in self.rows_in_step[:3])
+        return f" (prompts of the step begin with {named})"
+
     def _check(self, losses: Tensor, rows: Sequence[Prompt]) -> None:
         finite = torch.isfinite(losses.detach()).tolist()
         if bad := [row for row, ok in zip(rows, finite, strict=True) if not ok]:
@@ -139,22 +146,6 @@ class LocalizedTrainer(Trainer):  # type: ignore[misc]
             f"step {self.state.global_step + 1}: {what} {named}{more} is not finite; lower learning_rate or alpha, or "
             "train with dtype=float32."
         )
-
-
-class _Finite(TrainerCallback):  # type: ignore[misc]
-    """Stops before a gradient that is not finite reaches the weights, naming the prompts of the step."""
-
-    def __init__(self, trainer: LocalizedTrainer) -> None:
-        self.trainer = trainer
-
-    def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        gradients = [p.grad for p in kwargs["model"].parameters() if p.grad is not None]
-        if gradients and not all(torch.isfinite(g).all() for g in gradients):
-            rows = "; ".join(row.describe() for row in self.trainer.rows_in_step[:3])
-            raise ModelError(
-                f"step {state.global_step + 1}: the gradient is not finite (prompts of the step begin with {rows}); "
-                "lower learning_rate or alpha, or train with dtype=float32."
-            )
 
 
 def _only_pass(passes: list[dict[str, Any]]) -> dict[str, Any]:

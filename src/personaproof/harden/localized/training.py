@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-import torch
 from transformers import TrainingArguments
 from transformers.trainer_callback import PrinterCallback
 
@@ -21,6 +20,7 @@ from personaproof.harden.localized.teacher import SteeredTeacher
 from personaproof.harden.localized.tokens import safety_tokens
 from personaproof.harden.localized.trainer import LocalizedTrainer, PassDataset, Prompt
 from personaproof.harden.method import Method, Training, TrainingJob
+from personaproof.harden.optimisation import common_arguments
 from personaproof.harden.processes import processes
 from personaproof.harden.reporting import Report, curve_of
 from personaproof.harden.schedule import schedule, step_sizes
@@ -81,7 +81,8 @@ def train_localized(job: TrainingJob) -> Training:
         ends=engine.end_of_turn,
         model=job.model,
         processing_class=job.tokenizer,
-        args=_arguments(job, recipe, steps, parts),
+        # An item of the dataset is a whole forward pass.
+        args=TrainingArguments(per_device_train_batch_size=1, **common_arguments(job, steps, parts)),
         train_dataset=PassDataset(batches, parts, prompts),
         callbacks=[MarkComplete(), *job.callbacks, *([Report(job.progress)] if job.progress else [])],
     )
@@ -94,33 +95,6 @@ def train_localized(job: TrainingJob) -> Training:
 def _fitting(trials: Sequence[Trial], encoder: Encoder, longest: int) -> list[Prompt]:
     tokens = encoder.prompts.tokenise([trial.conversation for trial in trials])
     return [Prompt(trial, tuple(each)) for trial, each in zip(trials, tokens, strict=True) if len(each) <= longest]
-
-
-def _arguments(job: TrainingJob, recipe: LocalizedRecipe, steps: int, parts: int) -> TrainingArguments:
-    device = job.model.device.type
-    return TrainingArguments(
-        output_dir=str(job.checkpoints),
-        max_steps=steps,
-        per_device_train_batch_size=1,  # an item of the dataset is a whole forward pass
-        gradient_accumulation_steps=parts,
-        learning_rate=recipe.learning_rate,
-        lr_scheduler_type="cosine",
-        warmup_steps=recipe.warmup,
-        weight_decay=recipe.weight_decay,
-        max_grad_norm=recipe.max_grad_norm,
-        seed=recipe.seed,
-        data_seed=recipe.seed,
-        bf16=job.dtype == torch.bfloat16,
-        use_cpu=device == "cpu",
-        dataloader_pin_memory=device == "cuda",
-        remove_unused_columns=False,
-        logging_steps=1,
-        logging_nan_inf_filter=False,
-        save_steps=recipe.checkpoint_every,
-        save_total_limit=2,
-        report_to=list(recipe.report_to) or "none",
-        disable_tqdm=True,
-    )
 
 
 localized_distillation = Method("localized", LocalizedRecipe, train_localized)

@@ -27,6 +27,7 @@ from personaproof.harden.losses import (
     token_logprobs,
     token_logprobs_and_kl,
 )
+from personaproof.harden.optimisation import FiniteGradients
 from personaproof.harden.picl.adaptive import AdaptiveWeight
 from personaproof.harden.picl.batch import collate, totals
 from personaproof.harden.picl.collate import EncodedRow
@@ -140,6 +141,7 @@ class PICLTrainer(Trainer):  # type: ignore[misc]
                 raise RecipeError("teacher=ema needs whole weights on every process; use live or frozen when sharding.")
             self.average = WeightAverage(self.model, recipe.ema_decay)
         self.preservation = None if recipe.preserve_target is None else AdaptiveWeight(recipe.preserve_target)
+        self.add_callback(FiniteGradients("lower learning_rate or train with dtype=float32", self._rows_of_step))
         self.add_callback(_Steps(self))
 
     def _get_train_sampler(self, train_dataset: Any = None) -> SequentialSampler:
@@ -236,6 +238,9 @@ class PICLTrainer(Trainer):  # type: ignore[misc]
         if self.average is not None:
             self.average.load({name.removeprefix("average."): value for name, value in state.items()})
 
+    def _rows_of_step(self) -> str:
+        return f" (rows of the step begin with {'; '.join(row.describe() for row in self.rows_in_step[:3])})"
+
     def _check(self, losses: Tensor, rows: Sequence[Row]) -> None:
         finite = torch.isfinite(losses.detach()).tolist()
         if bad := [row.describe() for row, ok in zip(rows, finite, strict=True) if not ok]:
@@ -256,20 +261,10 @@ class PICLTrainer(Trainer):  # type: ignore[misc]
 
 
 class _Steps(TrainerCallback):  # type: ignore[misc]
-    """Stops before a gradient that is not finite reaches the weights, naming the rows of the step; afterwards tells the
-    trainer that they have changed."""
+    """Tells the trainer that the weights have changed."""
 
     def __init__(self, trainer: PICLTrainer) -> None:
         self.trainer = trainer
-
-    def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        gradients = [p.grad for p in kwargs["model"].parameters() if p.grad is not None]
-        if gradients and not all(torch.isfinite(g).all() for g in gradients):
-            rows = "; ".join(row.describe() for row in self.trainer.rows_in_step[:3])
-            raise ModelError(
-                f"step {state.global_step + 1}: the gradient is not finite (rows of the step begin with {rows}); "
-                "lower learning_rate or train with dtype=float32."
-            )
 
     def on_optimizer_step(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         self.trainer.after_step()

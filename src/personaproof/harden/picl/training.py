@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-import torch
 from transformers import TrainingArguments
 from transformers.trainer_callback import PrinterCallback
 
@@ -15,6 +14,7 @@ from personaproof.core import DataError, RecipeError
 from personaproof.harden.checkpoints import MarkComplete, newest_whole
 from personaproof.harden.forward import base_of, choose_attention, output_head
 from personaproof.harden.method import Method, Training, TrainingJob
+from personaproof.harden.optimisation import common_arguments
 from personaproof.harden.picl.batch import has_weight
 from personaproof.harden.picl.collate import EncodedRow, RowEncoder
 from personaproof.harden.picl.frozen import frozen_rows
@@ -60,7 +60,8 @@ def train_picl(job: TrainingJob) -> Training:
         dtype=job.dtype,
         model=job.model,
         processing_class=job.tokenizer,
-        args=_arguments(job, recipe, steps, parts),
+        # An item of the dataset is a whole forward pass.
+        args=TrainingArguments(per_device_train_batch_size=1, **common_arguments(job, steps, parts)),
         train_dataset=PassDataset(batches, parts * count, encoded, frozen, recipe, encoder.pad_id),
         callbacks=[MarkComplete(), *job.callbacks, *([Report(job.progress)] if job.progress else [])],
     )
@@ -90,35 +91,6 @@ def _eos_ids(model: Any) -> set[int]:
     ids = getattr(base_of(model), "generation_config", None)
     eos = getattr(ids, "eos_token_id", None)
     return set() if eos is None else {int(i) for i in (eos if isinstance(eos, list) else [eos])}
-
-
-def _arguments(job: TrainingJob, recipe: PICLRecipe, steps: int, parts: int) -> TrainingArguments:
-    device = job.model.device.type
-    return TrainingArguments(
-        output_dir=str(job.checkpoints),
-        max_steps=steps,
-        per_device_train_batch_size=1,  # an item of the dataset is a whole forward pass
-        gradient_accumulation_steps=parts,
-        learning_rate=recipe.learning_rate,
-        lr_scheduler_type="cosine",
-        warmup_steps=recipe.warmup,
-        weight_decay=recipe.weight_decay,
-        max_grad_norm=recipe.max_grad_norm,
-        seed=recipe.seed,
-        data_seed=recipe.seed,
-        bf16=job.dtype == torch.bfloat16,
-        use_cpu=device == "cpu",
-        dataloader_pin_memory=device == "cuda",
-        # An adapter's weights are all used in every pass; the whole model's need not be (experts).
-        ddp_find_unused_parameters=False if recipe.trains_adapter else None,
-        remove_unused_columns=False,
-        logging_steps=1,
-        logging_nan_inf_filter=False,
-        save_steps=recipe.checkpoint_every,
-        save_total_limit=2,  # the older one serves should a kill cut the newer short
-        report_to=list(recipe.report_to) or "none",
-        disable_tqdm=True,
-    )
 
 
 picl = Method("picl", PICLRecipe, train_picl)
