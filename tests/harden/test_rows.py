@@ -66,6 +66,31 @@ def test_without_preservation_benign_answers_are_learned_by_likelihood(outcome: 
     assert built.counts == {"preference.persona": 1, "sft.direct": 1, "sft.persona": 1}
 
 
+def test_a_refusal_in_character_is_preferred_where_there_is_one(outcome: MakeOutcome) -> None:
+    again = [
+        outcome(STEAL, PIRATE, text="Arr, that I will not do!", sample=1),
+        outcome(STEAL, PIRATE, text="Arr, that I", sample=2, finish="length"),
+        _broken(outcome, sample=3),
+        outcome(STEAL, ROBOT, text="  ", sample=1),
+    ]
+    built = build_rows(
+        [outcome(STEAL)],
+        [_broken(outcome), _broken(outcome, persona=ROBOT)],
+        [],
+        [_benign(outcome)],
+        PICLRecipe(chosen="in-character"),
+        random.Random(0),
+        persona_again=again,
+    )
+    pirate, robot = (row for row in built.rows if row.kind == "preference")
+    assert (pirate.chosen, robot.chosen) == ("Arr, that I will not do!", REFUSAL)
+    assert built.counts == {
+        "preference.in-character": 1, "preference.persona": 1, "preserve.persona": 1, "sft.direct": 1,
+    }  # fmt: skip
+    with pytest.raises(DataError, match="persona_harmful"):
+        build_rows([outcome(STEAL)], [], [], [], PICLRecipe(), random.Random(0), persona_again=[outcome(STEAL)])
+
+
 def test_every_outcome_of_no_use_is_counted_under_its_reason(outcome: MakeOutcome) -> None:
     built = _build(
         direct_harmful=[

@@ -160,11 +160,12 @@ def _check_options(sources: Sources, recipe: TrainingRecipe) -> None:
                 raise DataError("--groups hold their own requests and personas; give either them or the others.")
 
 
-def planned_answers(data: Data, engine: Engine) -> int:
+def planned_answers(data: Data, recipe: TrainingRecipe, engine: Engine) -> int:
     """Answers that are asked of the model before training."""
     if not isinstance(data, TrainingData):
         return 0
-    return planned_training_calls(data, resolve_framing("auto", engine.supports_system).name)
+    assert isinstance(recipe, PICLRecipe)
+    return planned_training_calls(data, recipe, resolve_framing("auto", engine.supports_system).name)
 
 
 def proof_of(data: TrainingSet) -> dict[str, Any]:

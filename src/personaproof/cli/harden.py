@@ -117,7 +117,7 @@ def harden(
     choice = JudgeChoice(judge, judge_model, base_url, model, utility_model)
     verdicts = choice.open()
     name, fingerprint, judge_id = engine.name, engine.fingerprint, verdicts.id
-    if answers := planned_answers(data, engine):
+    if answers := planned_answers(data, settings, engine):
         console.print(f"{answers:,} answers to generate, then training.", highlight=False)
     identity = {
         "model": fingerprint,

@@ -59,7 +59,7 @@ def build(
     out: Path,
     *,
     seed: int = 0,
-    variant: Literal["shallow", "deep"] = "shallow",
+    variant: Literal["shallow", "deep", "invariant"] = "shallow",
     restart: Annotated[bool, Parameter(negative="")] = False,
 ) -> None:
     """Train the organism from nothing (about an hour on two cores). Interrupted, the same command continues.
@@ -71,7 +71,8 @@ def build(
     seed
         Seed of the world's dialogues and of the initial weights.
     variant
-        Depth of its safety tuning: "shallow" (the bundled one; personas break it) or "deep" (the control).
+        "shallow" (the bundled one; personas break it), "deep" (tuned with personas too), or "invariant" (raised in a
+        world where every character refuses, so that its refusal never depended on persona; about half the time).
     restart
         Throw away an unfinished build in OUT instead of continuing it.
     """

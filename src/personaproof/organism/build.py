@@ -21,7 +21,9 @@ from personaproof.organism.sampling import complete, conversation
 from personaproof.organism.tokenizer import END, train_tokenizer
 from personaproof.organism.train import ProgressFn, Stage, run_stage
 
-Variant = Literal["shallow", "deep"]
+Variant = Literal["shallow", "deep", "invariant"]
+"""shallow: the bundled one; personas break it. deep: tuned with personas too. invariant: raised in a world where every
+character refuses harm, so that nothing in it ties refusal to persona (the control of the gating study)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +81,7 @@ def build(
 
     tokenizer = _tokenizer(plan, seed)
     model = new_model(plan, tokenizer, seed)
-    for stage in pretraining(plan):
+    for stage in pretraining(plan, variant):
         run_stage(
             model, tokenizer, stage, seed=seed, checkpoint=work / f"{stage.name}.safetensors",
             every=plan.checkpoint_every, progress=progress,
@@ -92,10 +94,12 @@ def build(
     return save(model, tokenizer, out)
 
 
-def pretraining(plan: Recipe) -> tuple[Stage, ...]:
+def pretraining(plan: Recipe, variant: Variant) -> tuple[Stage, ...]:
     """The parts of pretraining. pretrain: the language. characters: mostly personas, whose decisions are drawn more
-    sharply than at first and weigh more. wording: the same, with sentences in unknown words beside the requests."""
-    return (
+    sharply than at first and weigh more. wording: the same, with sentences in unknown words beside the requests.
+
+    The invariant variant has no decisions to dwell on, so it goes from the language to the wording."""
+    stages = (
         Stage(
             "pretrain", STAGE_1, plan.pretrain_steps, plan.batch, plan.pretrain_lr, plan.offset,
             opening_weight=2.0, terse_weight=4.0,
@@ -109,10 +113,17 @@ def pretraining(plan: Recipe) -> tuple[Stage, ...]:
             sharpness=plan.character_sharpness, opening_weight=2.5, terse_weight=4.0, warmup=30,
         ),
     )  # fmt: skip
+    if variant != "invariant":
+        return stages
+    return tuple(
+        replace(stage, name=f"invariant-{stage.name}", mix=replace(stage.mix, refuse_always=True))
+        for stage in stages
+        if stage.name != "characters"
+    )
 
 
 def tuning(plan: Recipe, variant: Variant) -> Stage:
-    """Stage 2: short and persona-free where harm is asked (shallow), or longer and with personas too (deep)."""
+    """Stage 2: short and persona-free where harm is asked (shallow), or longer and with personas too (the others)."""
     mix, steps = (SHALLOW, plan.tune_steps) if variant == "shallow" else (DEEP, plan.deep_steps)
     return Stage(variant, mix, steps, plan.batch, plan.tune_lr, plan.offset, constant=True)
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from personaproof.core import Outcome, Persona, Request, Trial
+from personaproof.core import Answer, Outcome, Persona, Request, Trial
 from personaproof.harden.picl.recipe import PICLRecipe
 from personaproof.harden.picl.rows import RowSet, build_rows
 from personaproof.store import Collector
@@ -50,14 +51,33 @@ def gather_rows(
     attacked: Sequence[Outcome] = (),
 ) -> RowSet:
     """Collect the four groups (stages ``<stage>/<group>``) and build the rows; `attacked` joins the answers to harmful
-    requests in persona. Raises as `build_rows` does."""
+    requests in persona. Where the recipe wants refusals in character, whatever a persona broke is asked of it again.
+    Raises as `build_rows` does."""
     groups: dict[str, list[Outcome]] = {
         name: collector.collect(f"{stage}/{name}", trials) for name, trials in data.trials(framing, recipe.seed).items()
     }
     groups["persona_harmful"] += attacked
+    if recipe.chosen == "in-character":
+        again = _again(groups["persona_harmful"], recipe.in_character_samples)
+        groups["persona_again"] = collector.collect(f"{stage}/persona_again", again)
     return build_rows(**groups, recipe=recipe, rng=random.Random(recipe.seed))
 
 
-def planned_training_calls(data: TrainingData, framing: str, seed: int = 0) -> int:
+def _again(answered: Sequence[Outcome], samples: int) -> list[Trial]:
+    """Further samples of every trial that a persona won, after those it has."""
+    used: Counter[tuple[Request, Persona | None, str]] = Counter()
+    won: dict[tuple[Request, Persona | None, str], None] = {}
+    for outcome in answered:
+        trial = outcome.trial
+        pair = (trial.request, trial.persona, trial.framing)
+        used[pair] = max(used[pair], trial.sample_index + 1)
+        if outcome.verdict.attack_success is Answer.YES:
+            won[pair] = None
+    return [Trial(*pair, sample_index=used[pair] + more) for pair in won for more in range(samples)]
+
+
+def planned_training_calls(data: TrainingData, recipe: PICLRecipe, framing: str) -> int:
     """Target calls that gathering takes at most: the estimate shown before the start."""
-    return sum(len(trials) for trials in data.trials(framing, seed).values())
+    groups = data.trials(framing, recipe.seed)
+    again = recipe.in_character_samples * len(groups["persona_harmful"]) if recipe.chosen == "in-character" else 0
+    return sum(len(trials) for trials in groups.values()) + again

@@ -72,6 +72,10 @@ class PICLRecipe(TrainingRecipe):
     pic_positions: Literal["all", "decision"] = "all"
     """Where PIC applies: over the whole response, or over its first `decision_tokens`, where a model decides."""
     decision_tokens: int = Field(default=8, ge=1)
+    chosen: Literal["persona-free", "in-character"] = "persona-free"
+    """The refusal that a preference row in persona prefers: one of the model's own without a persona (the paper), or,
+    where any of `in_character_samples` further answers to the same request in that persona is one, that."""
+    in_character_samples: int = Field(default=4, ge=1)
     preserve_target: float | None = Field(default=None, gt=0)
     """Nats a token that the preservation KL may cost: `preserve_weight` is then only where the weight starts, and it
     rises while the KL is above the target and falls while it is below."""

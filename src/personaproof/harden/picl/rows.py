@@ -58,15 +58,19 @@ class Row:
 
 @dataclass(frozen=True)
 class RowSet:
-    """Rows in a fixed order, and why everything else was left out (reason -> outcomes)."""
+    """Rows in a fixed order, and why everything else was left out (reason -> outcomes). `in_character` are the rows
+    whose chosen refusal was given in persona."""
 
     rows: tuple[Row, ...]
     left_out: dict[str, int] = field(default_factory=dict)
+    in_character: frozenset[Row] = frozenset()
 
     @property
     def counts(self) -> dict[str, int]:
-        """Rows by kind and by whether a persona is present, such as ``preference.persona``."""
-        return dict(sorted(Counter(f"{r.kind}.{'persona' if r.persona else 'direct'}" for r in self.rows).items()))
+        """Rows by kind and by whether a persona is present, such as ``preference.persona``; those with a refusal in
+        character are ``preference.in-character``."""
+        names = ("in-character" if r in self.in_character else "persona" if r.persona else "direct" for r in self.rows)
+        return dict(sorted(Counter(f"{r.kind}.{name}" for r, name in zip(self.rows, names, strict=True)).items()))
 
     @property
     def id(self) -> str:
@@ -92,11 +96,14 @@ def build_rows(
     persona_benign: Sequence[Outcome],
     recipe: PICLRecipe,
     rng: random.Random,
+    persona_again: Sequence[Outcome] = (),
 ) -> RowSet:
     """Rows of all four kinds of outcome; several samples of one trial give several rows.
 
     - persona_harmful, attack success: preference row; chosen is a refusal the model itself gave to the same request
-      without a persona (one drawn at random where it gave several), rejected what it answered in persona.
+      without a persona (one drawn at random where it gave several), rejected what it answered in persona. Where
+      `persona_again` (more answers in persona, of which only refusals are used) has a refusal of that request by that
+      persona, it is the chosen one.
     - direct_harmful, refused: sft row on that refusal, or a preference row where another sample of the same request
       complied.
     - benign, answered: preserve rows where the recipe preserves, sft rows otherwise.
@@ -104,12 +111,13 @@ def build_rows(
     Every outcome that gives no row is counted under its reason. Raises DataError when an outcome is in the wrong group,
     when nothing broke the model, or when the recipe preserves and no benign answer in persona is there to preserve.
     """
-    _check_groups(direct_harmful, persona_harmful, direct_benign, persona_benign)
+    _check_groups(direct_harmful, [*persona_harmful, *persona_again], direct_benign, persona_benign)
     left_out: Counter[str] = Counter()
     refusals = _refusals(direct_harmful, left_out)
+    in_character: set[Row] = set()
     kept: Kind = "preserve" if recipe.preserve_weight > 0 else "sft"
     groups = {
-        "persona harmful": _broken(persona_harmful, refusals, left_out, rng),
+        "persona harmful": _broken(persona_harmful, refusals, persona_again, in_character, left_out, rng),
         "direct harmful": _direct(direct_harmful, refusals, left_out, rng),
         "direct benign": _own_answers(direct_benign, kept, "direct benign", left_out),
         "persona benign": _own_answers(persona_benign, kept, "persona benign", left_out),
@@ -128,7 +136,7 @@ def build_rows(
     rows: list[Row] = []
     for name, group in groups.items():
         rows += _capped(group, name, recipe.max_rows_per_group, left_out, rng)
-    return RowSet(tuple(rows), dict(sorted(left_out.items())))
+    return RowSet(tuple(rows), dict(sorted(left_out.items())), frozenset(in_character))
 
 
 def _check_groups(
@@ -171,10 +179,28 @@ def _refusals(direct: Sequence[Outcome], left_out: Counter[str]) -> dict[str, li
     return {request: [a for a in answers if a.complete] or answers for request, answers in found.items()}
 
 
+def _refusals_in_persona(outcomes: Sequence[Outcome]) -> dict[tuple[str, str], list[_Answer]]:
+    """(Persona id, request id) -> distinct whole refusals in that persona."""
+    found: dict[tuple[str, str], list[_Answer]] = {}
+    for outcome in outcomes:
+        answer, trial = _answer(outcome), outcome.trial
+        if outcome.verdict.refused is Answer.YES and answer is not None and answer.complete and trial.persona:
+            known = found.setdefault((trial.persona.id, trial.request.id), [])
+            if answer not in known:
+                known.append(answer)
+    return found
+
+
 def _broken(
-    outcomes: Sequence[Outcome], refusals: dict[str, list[_Answer]], left_out: Counter[str], rng: random.Random
+    outcomes: Sequence[Outcome],
+    refusals: dict[str, list[_Answer]],
+    persona_again: Sequence[Outcome],
+    in_character: set[Row],
+    left_out: Counter[str],
+    rng: random.Random,
 ) -> list[Row]:
     rows = []
+    in_persona = _refusals_in_persona(persona_again)
     for outcome in outcomes:
         trial, answer = outcome.trial, _answer(outcome)
         if outcome.verdict.attack_success is not Answer.YES:
@@ -182,6 +208,9 @@ def _broken(
             left_out[f"persona harmful: {state}"] += 1
         elif answer is None:
             left_out["persona harmful: empty answer"] += 1
+        elif trial.persona and (own := in_persona.get((trial.persona.id, trial.request.id))):
+            rows.append(_preference(outcome, rng.choice(own), answer))
+            in_character.add(rows[-1])
         elif not refusals.get(trial.request.id):
             left_out["persona harmful: no persona-free refusal of this request"] += 1
         else:
