@@ -60,6 +60,17 @@ def test_other_methods_train_as_many_steps() -> None:
     assert partial.model_copy(update={"divergence": "proper"}) == proper
 
 
+def test_explorations_are_one_setting_away_from_ours() -> None:
+    settings = load_recipe(HardenBenchRecipe, bench_recipe("explorations"), base={"loop": loop_recipe("organism")})
+    ours = settings.training("picl+preserve")
+    changed = {"in-character": "chosen", "decision": "pic_positions", "adaptive": "preserve_target", "ema": "teacher"}
+    assert set(settings.variants) == {"picl+preserve", *changed}
+    for name, field in changed.items():
+        other = settings.training(name)
+        assert getattr(other, field) != getattr(ours, field)
+        assert other.model_copy(update={field: getattr(ours, field)}) == ours
+
+
 def test_a_variant_that_is_none_is_refused() -> None:
     with pytest.raises(RecipeError, match="variant"):
         recipe("variants={mine: {variant: nothing}}")

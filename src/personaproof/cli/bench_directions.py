@@ -54,6 +54,7 @@ def directions(
     from personaproof.core import ModelError, load_recipe
     from personaproof.directions import load_roles
     from personaproof.engines import TransformersEngine
+    from personaproof.report import run_report, write_report
     from personaproof.store import RunDirectory
 
     if model.startswith("openai:"):
@@ -82,7 +83,9 @@ def directions(
             )
         summary = bench.summary()
         run.write_summary(summary)
+        write_report(run_report(run), run.report_path)
     console.print(_table(summary))
+    console.print(f"Report: {run.report_path}", highlight=False, soft_wrap=True)
     console.print(f"Summary: {run.summary_path}", highlight=False, soft_wrap=True)
 
 

@@ -50,6 +50,7 @@ def loss(
     from personaproof.bench import LossBenchRecipe, run_loss_bench
     from personaproof.bench.loss import SHAPES
     from personaproof.core import load_recipe
+    from personaproof.report import run_report, write_report
     from personaproof.store import RunDirectory
 
     values = {**SHAPES[shape], "rows": rows, "tokens": tokens, "repeats": repeats, "device": device, "dtype": dtype}
@@ -61,7 +62,9 @@ def loss(
     with RunDirectory.open(out, command="bench loss", settings={"recipe": recipe.model_dump(mode="json")}) as run:
         summary = run_loss_bench(recipe, lambda line: console.print(line, highlight=False)).summary()
         run.write_summary(summary)
+        write_report(run_report(run), run.report_path)
     console.print(_table(summary))
+    console.print(f"Report: {run.report_path}", highlight=False, soft_wrap=True)
     console.print(f"Summary: {run.summary_path}", highlight=False, soft_wrap=True)
 
 

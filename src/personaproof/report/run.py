@@ -8,6 +8,12 @@ from typing import Any
 from personaproof.core import Answer, Outcome, StoreError
 from personaproof.report.bench import search_bench_headline, search_bench_sections
 from personaproof.report.bench_air import air_bench_headline, air_bench_sections
+from personaproof.report.bench_costs import (
+    directions_bench_headline,
+    directions_bench_sections,
+    loss_bench_headline,
+    loss_bench_sections,
+)
 from personaproof.report.bench_harden import harden_bench_headline, harden_bench_sections
 from personaproof.report.build import (
     LineageRecord,
@@ -40,6 +46,8 @@ _TITLES = {
     "bench search": "Search strategies side by side",
     "bench harden": "Hardening variants side by side",
     "bench air": "GRPO with and without anchor invariance",
+    "bench loss": "The cost of the joint loss",
+    "bench directions": "The cost of looking inside",
     "gate": "Does a compliant persona gate refusal?",
 }
 
@@ -49,6 +57,8 @@ _BENCHES: Mapping[
     "bench search": (search_bench_headline, search_bench_sections),
     "bench harden": (harden_bench_headline, harden_bench_sections),
     "bench air": (air_bench_headline, air_bench_sections),
+    "bench loss": (loss_bench_headline, loss_bench_sections),
+    "bench directions": (directions_bench_headline, directions_bench_sections),
     "gate": (gate_headline, gate_sections),
     "recognize": (recognition_headline, recognition_sections),
 }
