@@ -45,7 +45,7 @@ app.command("personaproof.cli.organism:app", name="organism", help="The bundled 
 app.command(
     "personaproof.cli.bench:app",
     name="bench",
-    help="Comparisons, side by side in one run: search, harden, loss, scale.",
+    help="Comparisons, side by side in one run: search, harden, air, loss, directions, scale.",
 )
 app.command(
     "personaproof.cli.export:app",
