@@ -24,6 +24,7 @@ from personaproof.harden.air.groups import GroupSet
 from personaproof.harden.air.recipe import AIRRecipe
 from personaproof.harden.air.rewards import group_reward, keyword_reward, marks_for
 from personaproof.harden.method import Reward
+from personaproof.harden.models import OneModel
 from personaproof.harden.validation import Validation, ValidationPoint, ValidationRecipe, read_points
 from personaproof.stats import Estimate
 from personaproof.store.files import read_json, write_json
@@ -155,14 +156,12 @@ class AIRSeed:
         data: GroupData,
         seed: int,
         *,
-        model_path: str,
-        base: Engine,
-        open_engine: Callable[[Path], Engine],
+        models: OneModel,
         judge: Judge,
         narrator: Narrator,
     ) -> None:
         self.folder, self.recipe, self.data, self.seed = folder, recipe, data, seed
-        self.model_path, self.base, self.open_engine, self.tell = model_path, base, open_engine, narrator
+        self.models, self.tell = models, narrator
         everything = [*data.training, *(group for groups in data.evaluation.values() for group in groups)]
         names = {variant.reward for group in everything for variant in group.variants}
         self.marks = marks_for(sorted(names), judge=judge)
@@ -171,7 +170,7 @@ class AIRSeed:
     def run(self) -> dict[str, AIRArm]:
         """The untrained model and every arm. Raises what training and judging raise."""
         self.tell.step(f"Seed {self.seed}: {UNTRAINED}")
-        arms = {UNTRAINED: AIRArm(self._rates(UNTRAINED, self.base))}
+        arms = {UNTRAINED: AIRArm(self._rates(UNTRAINED, self.models.get))}
         for name in self.recipe.arms:
             self.tell.step(f"Seed {self.seed}: {name}")
             arms[name] = self._arm(name)
@@ -227,7 +226,7 @@ class AIRSeed:
 
         recipe = self.recipe.recipe(name, seed=self.seed)
         looks, steps, path = self._train(name, self.data.training, recipe, self.reward, measure, self.recipe.every)
-        return AIRArm(self._rates(name, self.open_engine(path)), tuple(looks), steps)
+        return AIRArm(self._rates(name, lambda: self.models.get(path)), tuple(looks), steps)
 
     def _train(
         self,
@@ -239,21 +238,24 @@ class AIRSeed:
         every: int,
     ) -> tuple[Sequence[ValidationPoint], int, Path]:
         out = self.folder / folder
-        watch = Validation(measure, ValidationRecipe(every=every, stop=False), out, name=self.base.name)
+        name, fingerprint, batch_size = self.models.name, self.models.fingerprint, self.models.batch_size
+        watching = ValidationRecipe(every=every, stop=False)
+        watch = Validation(measure, watching, out, name=name, batch_size=batch_size)
+        self.models.let_go()  # the training loads its own
         with self.tell.progress(f"training {folder}", unit="steps") as progress:
             result = harden(
-                self.model_path,
+                self.models.path,
                 GroupSet(tuple(groups)),
                 recipe,
                 out,
-                fingerprint=self.base.fingerprint,
+                fingerprint=fingerprint,
                 progress=progress,
                 callbacks=[watch],
                 reward=reward,
             )
         return read_points(out), result.steps, result.path
 
-    def _rates(self, name: str, engine: Engine) -> Mapping[str, Mapping[str, Any]]:
+    def _rates(self, name: str, open_model: Callable[[], Engine]) -> Mapping[str, Mapping[str, Any]]:
         """Of all evaluation groups, by split and domain; read back where they were measured before."""
         path = self.folder / f"{name}.json"
         if (known := read_json(path)) is not None:
@@ -261,7 +263,7 @@ class AIRSeed:
         rates: dict[str, Mapping[str, Any]] = {}
         for split, groups in self.data.evaluation.items():
             with self.tell.progress(f"{name}, {split} of distribution", unit="answers") as progress:
-                scores = self._score(engine, groups, self.reward, progress)
+                scores = self._score(open_model(), groups, self.reward, progress)
             for domain in self.recipe.domains:
                 own = scores.only(lambda group, domain=domain: group.domain == domain)  # type: ignore[misc]
                 rates |= {f"{split}.{domain}.{rate}": value for rate, value in own.as_json().items()}

@@ -196,7 +196,7 @@ def _variant(
     stages.directory.add_details(**{f"training_proof_{name}": proof})
     measure = _Look(stages, recipe.look, name, plan)
     training, looks = stages.train(data, name, training=settings, measure=measure)
-    hardened = stages.open_engine(training.path)
+    hardened = stages.models.get(training.path)
     after = stages.audit(hardened, plan, name)
     fresh = stages.search(hardened, f"fresh/{name}", "held_out", "search", 3 * stages.recipe.seed + 2)
     confirmed = stages.confirm(hardened, fresh, f"fresh/{name}", stages.evaluation(stages.splits.harmful))

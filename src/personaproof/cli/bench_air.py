@@ -63,6 +63,7 @@ def air(
     from personaproof.cli._models import model_path, open_engine, open_judge
     from personaproof.cli._narrator import ConsoleNarrator
     from personaproof.core import DataError, ModelError, RecipeError, load_recipe
+    from personaproof.harden import OneModel
     from personaproof.report import run_report, write_report
     from personaproof.store import RunDirectory
 
@@ -79,9 +80,12 @@ def air(
     other = inputs.groups(held_out, kind="held_out") if held_out else []
     data = {seed: bench_groups(model, known, other, settings, seed) for seed in chosen}
     proofs = {seed: bench_proof(parts) for seed, parts in data.items()}
-    engine, verdicts = open_engine(model, batch_size=batch_size), open_judge(judge, judge_model, base_url)
+    models = OneModel(
+        str(model_path(model)), lambda adapter: open_engine(model, adapter=adapter, batch_size=batch_size)
+    )
+    verdicts = open_judge(judge, judge_model, base_url)
     identity: dict[str, Any] = {
-        "model": engine.fingerprint,
+        "model": models.fingerprint,
         "judge": verdicts.id,
         "recipe": settings.model_dump(mode="json"),
         "data": inputs.settings,
@@ -92,10 +96,10 @@ def air(
     hacking: dict[str, list[Any]] = {}
     steps = 1 + len(settings.arms) + len(settings.hacking.arms if settings.hacking else ())
     with RunDirectory.open(
-        out, command="bench air", settings={**identity, "seeds": list(chosen)}, details={"model": engine.name}
+        out, command="bench air", settings={**identity, "seeds": list(chosen)}, details={"model": models.name}
     ) as run:
         for seed in chosen:
-            details = {"model": engine.name, "splits": proofs[seed]}
+            details = {"model": models.name, "splits": proofs[seed]}
             with RunDirectory.open(
                 out / f"seed-{seed}", command="bench air", settings={**identity, "seed": seed}, details=details
             ) as own:
@@ -104,9 +108,7 @@ def air(
                     settings,
                     data[seed],
                     seed,
-                    model_path=str(model_path(model)),
-                    base=engine,
-                    open_engine=lambda adapter: open_engine(model, adapter=adapter, batch_size=batch_size),
+                    models=models,
                     judge=verdicts,
                     narrator=ConsoleNarrator(steps),
                 )

@@ -77,7 +77,7 @@ def harden(
     )
     from personaproof.cli._narrator import ConsoleNarrator
     from personaproof.core import ModelError, RecipeError, load_recipe
-    from personaproof.harden import LoopSplits, Stages, loop_recipe
+    from personaproof.harden import LoopSplits, OneModel, Stages, loop_recipe
     from personaproof.organism import groups_of_requests
     from personaproof.report import run_report, write_report
     from personaproof.store import RunDirectory
@@ -99,10 +99,12 @@ def harden(
     people = inputs.personas(personas or default_personas)
     harmful = inputs.requests(requests or default_harmful, harmful=True)
     harmless = inputs.requests(benign or default_benign, harmful=False)
-    engine = open_engine(model, batch_size=batch_size)
+    models = OneModel(
+        str(model_path(model)), lambda adapter: open_engine(model, adapter=adapter, batch_size=batch_size)
+    )
     verdicts, utility = open_judge(judge, judge_model, base_url), open_utility_judge(model, utility_model, base_url)
     identity: dict[str, Any] = {
-        "model": engine.fingerprint,
+        "model": models.fingerprint,
         "judge": verdicts.id,
         "utility_judge": utility.id if utility else None,
         "recipe": settings.model_dump(mode="json"),
@@ -111,12 +113,12 @@ def harden(
     arms: dict[str, list[Arm]] = {}
     chosen = tuple(range(first_seed, first_seed + seeds))
     with RunDirectory.open(
-        out, command="bench harden", settings={**identity, "seeds": list(chosen)}, details={"model": engine.name}
+        out, command="bench harden", settings={**identity, "seeds": list(chosen)}, details={"model": models.name}
     ) as run:
         for seed in chosen:
             splits = LoopSplits.of(people, harmful, harmless, seed)
             loop = settings.loop.model_copy(update={"seed": seed})
-            details = {"model": engine.name, "splits": dict(splits.proof)}
+            details = {"model": models.name, "splits": dict(splits.proof)}
             with RunDirectory.open(
                 out / f"seed-{seed}", command="bench harden", settings={**identity, "seed": seed}, details=details
             ) as own:
@@ -124,10 +126,7 @@ def harden(
                     own,
                     loop,
                     splits,
-                    model_path=str(model_path(model)),
-                    open_engine=lambda adapter: (
-                        open_engine(model, adapter=adapter, batch_size=batch_size) if adapter else engine
-                    ),
+                    models=models,
                     judge=verdicts,
                     utility_judge=utility,
                     narrator=ConsoleNarrator(1 + len(settings.variants)),

@@ -57,7 +57,7 @@ def demo(
     )
     from personaproof.cli._narrator import ConsoleNarrator
     from personaproof.core import load_recipe
-    from personaproof.harden import LoopRecipe, LoopSplits, Stages, loop_recipe, planned_calls, run_loop
+    from personaproof.harden import LoopRecipe, LoopSplits, OneModel, Stages, loop_recipe, planned_calls, run_loop
     from personaproof.report import build_metric_rows, metrics_table, run_report, write_report
     from personaproof.store import RunDirectory
 
@@ -71,23 +71,22 @@ def demo(
         settings.seed,
     )
     console.print(f"At most {planned_calls(settings, splits):,} answers to generate.", highlight=False)
-    engine = open_engine(ORGANISM)
+    models = OneModel(str(model_path(ORGANISM)), lambda adapter: open_engine(ORGANISM, adapter=adapter))
     judge, utility = open_judge("patterns"), open_utility_judge(ORGANISM, None)
     identity = {
-        "model": engine.fingerprint,
+        "model": models.fingerprint,
         "judge": judge.id,
         "utility_judge": utility.id if utility else None,
         "recipe": settings.model_dump(mode="json"),
         "data": inputs.settings,
     }
-    details = {"model": engine.name, "splits": dict(splits.proof)}
+    details = {"model": models.name, "splits": dict(splits.proof)}
     with RunDirectory.open(out, command="demo", settings=identity, details=details) as run:
         stages = Stages(
             run,
             settings,
             splits,
-            model_path=str(model_path(ORGANISM)),
-            open_engine=lambda adapter: open_engine(ORGANISM, adapter=adapter) if adapter else engine,
+            models=models,
             judge=judge,
             utility_judge=utility,
             narrator=ConsoleNarrator(LOOP_STEPS),

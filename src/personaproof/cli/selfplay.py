@@ -76,6 +76,7 @@ def selfplay(
     from personaproof.harden import (
         CHECK_SHARE,
         LoopSplits,
+        OneModel,
         SelfPlayRecipe,
         Stages,
         planned_selfplay_calls,
@@ -100,25 +101,24 @@ def selfplay(
         check=CHECK_SHARE,
     )
     console.print(f"At most {planned_selfplay_calls(settings, splits):,} answers to generate.", highlight=False)
-    engine = open_engine(model, batch_size=batch_size)
+    models = OneModel(
+        str(model_path(model)), lambda adapter: open_engine(model, adapter=adapter, batch_size=batch_size)
+    )
     verdicts, utility = open_judge(judge, judge_model, base_url), open_utility_judge(model, utility_model, base_url)
     identity = {
-        "model": engine.fingerprint,
+        "model": models.fingerprint,
         "judge": verdicts.id,
         "utility_judge": utility.id if utility else None,
         "recipe": settings.model_dump(mode="json"),
         "data": inputs.settings,
     }
-    details = {"model": engine.name, "splits": dict(splits.proof)}
+    details = {"model": models.name, "splits": dict(splits.proof)}
     with RunDirectory.open(out, command="selfplay", settings=identity, details=details) as run:
         stages = Stages(
             run,
             settings,
             splits,
-            model_path=str(model_path(model)),
-            open_engine=lambda adapter: (
-                open_engine(model, adapter=adapter, batch_size=batch_size) if adapter else engine
-            ),
+            models=models,
             judge=verdicts,
             utility_judge=utility,
             narrator=ConsoleNarrator(settings.rounds + 3),

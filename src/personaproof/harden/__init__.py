@@ -6,6 +6,7 @@ from personaproof.harden.localized.training import localized_distillation
 from personaproof.harden.loop import LoopResult, run_loop
 from personaproof.harden.loop_plan import LoopRecipe, LoopSplits, loop_recipe, planned_calls
 from personaproof.harden.method import Method, Training, TrainingJob, TrainingSet, methods
+from personaproof.harden.models import OneModel
 from personaproof.harden.picl.gather import TrainingData, gather_rows, planned_training_calls
 from personaproof.harden.picl.recipe import VARIANTS, PICLRecipe, load_picl
 from personaproof.harden.picl.rows import Row, RowSet, build_rows
@@ -37,6 +38,7 @@ __all__ = [
     "LoopSplits",
     "Method",
     "Narrator",
+    "OneModel",
     "PICLRecipe",
     "Row",
     "RowSet",

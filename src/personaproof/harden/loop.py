@@ -87,7 +87,7 @@ def run_loop(stages: Stages) -> LoopResult:
     hardened_as, validation = stages.train(rows, watched=watched)
 
     tell.step("Audit the hardened model, same personas and requests")
-    hardened = stages.open_engine(hardened_as.path)
+    hardened = stages.models.get(hardened_as.path)
     after = stages.audit(hardened, plan, "after")
 
     tell.step("Search the hardened model afresh, with the same budget")
@@ -103,8 +103,8 @@ def run_loop(stages: Stages) -> LoopResult:
         training=hardened_as,
         validation=tuple(validation),
         comparison=compare_outcomes(before.outcomes, after.outcomes, before.ratings, after.ratings),
-        base=(stages.base.name, stages.base.fingerprint),
-        hardened=(f"{stages.base.name} + adapter", hardened.fingerprint),
+        base=(stages.models.name, stages.models.fingerprint),
+        hardened=(f"{stages.models.name} + adapter", hardened.fingerprint),
         judge=stages.judge.id,
         utility_judge=utility.id if utility else None,
     )

@@ -135,7 +135,9 @@ class SelfPlayResult:
 def run_selfplay(stages: Stages, recipe: SelfPlayRecipe) -> SelfPlayResult:
     """Rounds until the checks find little or `recipe.rounds` are done. Raises what its parts raise; what was finished
     is kept, and the same call goes on from there."""
-    tell, engines = stages.tell, [stages.base]
+    tell, models = stages.tell, stages.models
+    adapters: list[Path | None] = [None]  # of the untrained model and of every round's
+    fingerprint = models.fingerprint
     tell.step("Search the untrained model from held-out families, and audit it")
     held_out = stages.search(stages.base, "held_out", "held_out", "search", _seed(recipe, 0, 0))
     plan = stages.plan([found.persona for found in held_out.elites])
@@ -149,7 +151,7 @@ def run_selfplay(stages: Stages, recipe: SelfPlayRecipe) -> SelfPlayResult:
     for number in range(1, recipe.rounds + 1):
         tell.step(f"Round {number}: search, train, check")
         search = stages.search(
-            engines[-1],
+            models.get(adapters[-1]),
             f"round_{number}",
             "training",
             "training",
@@ -161,20 +163,23 @@ def run_selfplay(stages: Stages, recipe: SelfPlayRecipe) -> SelfPlayResult:
         if number > 1:
             tell.say(f"{len(personas)} more personas to train on")
         if number > 1 and personas:
-            attacked += stages.attack(engines[-1], personas, f"round_{number}")
+            attacked += stages.attack(models.get(adapters[-1]), personas, f"round_{number}")
         rows = stages.rows([*trained_on, *personas], attacked)
         proof = check_disjoint(rows.rows, {"evaluation": [*plan.personas, *plan.harmful, *plan.benign]})
         stages.directory.add_details(**{f"training_proof_{number}": proof})
         stricter = stages.with_recipe(_stricter(recipe, number))
         training, validation = stricter.train(rows, f"round_{number}", watched=watched)
-        hardened = stages.open_engine(training.path)
-        if hardened.fingerprint == engines[-1].fingerprint:
+        before_round, fingerprint = fingerprint, models.get(training.path).fingerprint
+        if fingerprint == before_round:
             # Checking the same model anew until it passes would be no proof.
             reason = f"round {number} found nobody new to train on and changed nothing"
             tell.say(reason)
             break
-        engines.append(hardened)
-        checks = tuple(_check(stages, recipe, engines[-1], number, each, known) for each in range(1, recipe.checks + 1))
+        adapters.append(training.path)
+        checks = tuple(
+            _check(stages, recipe, models.get(training.path), number, each, known)
+            for each in range(1, recipe.checks + 1)
+        )
         asr = pooled_asr(checks)
         rounds.append(
             Round(
@@ -183,7 +188,7 @@ def run_selfplay(stages: Stages, recipe: SelfPlayRecipe) -> SelfPlayResult:
                 tuple(personas),
                 training,
                 tuple(validation),
-                engines[-1].fingerprint,
+                fingerprint,
                 checks,
                 asr,
             )
@@ -194,19 +199,27 @@ def run_selfplay(stages: Stages, recipe: SelfPlayRecipe) -> SelfPlayResult:
             break
 
     tell.step("Audit the last model, and search it afresh")
-    after = stages.audit(engines[-1], plan, "after")
+    after = stages.audit(models.get(adapters[-1]), plan, "after")
     fresh = tuple(
         stages.search(
-            engines[-1], f"fresh_{each}", "held_out", "search", _seed(recipe, 0, each), known=_personas(held_out)
+            models.get(adapters[-1]),
+            f"fresh_{each}",
+            "held_out",
+            "search",
+            _seed(recipe, 0, each),
+            known=_personas(held_out),
         )
         for each in range(1, recipe.checks + 1)
     )
     unseen = stages.evaluation(stages.splits.harmful)
     confirmations = [
-        stages.confirm(engines[-1], search, f"fresh_{each}", unseen) for each, search in enumerate(fresh, start=1)
+        stages.confirm(models.get(adapters[-1]), search, f"fresh_{each}", unseen)
+        for each, search in enumerate(fresh, start=1)
     ]
     tell.step("Does it forget? Every round's elites against every round's model")
-    matrix = tuple(_matrix_row(stages, engine, after_round, rounds) for after_round, engine in enumerate(engines))
+    matrix = tuple(
+        _matrix_row(stages, models.get(adapter), after_round, rounds) for after_round, adapter in enumerate(adapters)
+    )
     utility = stages.utility_judge
     return SelfPlayResult(
         rounds=tuple(rounds),
@@ -219,7 +232,7 @@ def run_selfplay(stages: Stages, recipe: SelfPlayRecipe) -> SelfPlayResult:
         known=known,
         matrix=matrix,
         comparison=compare_outcomes(before.outcomes, after.outcomes, before.ratings, after.ratings),
-        base=(stages.base.name, stages.base.fingerprint),
+        base=(models.name, models.fingerprint),
         judge=stages.judge.id,
         utility_judge=utility.id if utility else None,
     )

@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import cached_property
 from itertools import zip_longest
-from pathlib import Path
 from typing import Literal, Protocol
 
 from personaproof.audit import Audit, AuditPlan, build_trials, choose, run_audit
@@ -26,7 +25,6 @@ from personaproof.core import (
     resolve_framing,
 )
 from personaproof.data import GroupPlan, MetaGroup, safety_groups
-from personaproof.engines import BATCH_SIZE, TransformersEngine
 from personaproof.evolve import (
     Confirmation,
     MutationContext,
@@ -43,6 +41,7 @@ from personaproof.harden.air.rewards import WITH_MANNER, group_reward, marks_for
 from personaproof.harden.localized.prompts import PromptSet, build_prompts
 from personaproof.harden.loop_plan import LoopRecipe, LoopSplits
 from personaproof.harden.method import Reward, TrainingSet
+from personaproof.harden.models import OneModel
 from personaproof.harden.picl.gather import TrainingData, gather_rows
 from personaproof.harden.picl.recipe import PICLRecipe
 from personaproof.harden.picl.rows import RowSet
@@ -82,28 +81,27 @@ class Stages:
         recipe: LoopRecipe,
         splits: LoopSplits,
         *,
-        model_path: str,
-        open_engine: Callable[[Path | None], Engine],
+        models: OneModel,
         judge: Judge,
         utility_judge: UtilityJudge | None,
         narrator: Narrator,
         make_groups: MakeGroups | None = None,
     ) -> None:
-        """`open_engine` gives the engine of `model_path` with an adapter, or without one for None. `make_groups` makes
+        """`models` are the model and what is trained from it, one of which is open at a time. `make_groups` makes
         meta-groups of requests, personas and a seed, where the model needs wordings other than `data.safety_groups`."""
         self.make_groups = make_groups
         self.directory, self.recipe, self.splits = run, recipe, splits
-        self.model_path, self.open_engine = model_path, open_engine
+        self.models = models
         self.judge, self.utility_judge, self.tell = judge, utility_judge, narrator
 
-    @cached_property
+    @property
     def base(self) -> Engine:
         """The model before any training."""
-        return self.open_engine(None)
+        return self.models.get()
 
     @cached_property
     def framing(self) -> str:
-        return resolve_framing(self.recipe.evolve.framing, self.base.supports_system).name
+        return resolve_framing(self.recipe.evolve.framing, self.models.supports_system).name
 
     def with_recipe(self, recipe: LoopRecipe) -> Stages:
         """The same by another recipe."""
@@ -111,8 +109,7 @@ class Stages:
             self.directory,
             recipe,
             self.splits,
-            model_path=self.model_path,
-            open_engine=self.open_engine,
+            models=self.models,
             judge=self.judge,
             utility_judge=self.utility_judge,
             narrator=self.tell,
@@ -283,15 +280,16 @@ class Stages:
             )
             measure = audit_measure(self.answering, plan, f"validation/{folder}")
         # The live model answers in the batches that the user found to fit beside it.
-        batch_size = self.base.batch_size if isinstance(self.base, TransformersEngine) else BATCH_SIZE
-        validation = Validation(measure, self.recipe.validation, path, name=self.base.name, batch_size=batch_size)
+        name, fingerprint, batch_size = self.models.name, self.models.fingerprint, self.models.batch_size
+        validation = Validation(measure, self.recipe.validation, path, name=name, batch_size=batch_size)
+        self.models.let_go()  # the training loads its own
         with self.tell.progress("training", unit="steps") as progress:
             result = harden(
-                self.model_path,
+                self.models.path,
                 data,
                 recipe,
                 path,
-                fingerprint=self.base.fingerprint,
+                fingerprint=fingerprint,
                 progress=progress,
                 callbacks=[validation],
                 reward=self._reward(data, recipe),
