@@ -50,3 +50,38 @@ def test_what_cannot_be_studied_is_an_error_before_any_work(
         assert run(["recognize", *arguments]) == FAILED
         assert said in " ".join(capsys.readouterr().err.split())
     assert not (tmp_path / "runs").exists()
+
+
+def test_an_earlier_study_that_asked_something_else_is_refused_before_any_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from personaproof.core import load_recipe
+    from personaproof.directions import load_roles
+    from personaproof.recognition import RecognizeRecipe, build_panel, recipe_path
+
+    monkeypatch.chdir(tmp_path)
+    settings = load_recipe(RecognizeRecipe, recipe_path("organism"), ("max_roles=5",))
+    panel = build_panel(settings, load_roles(settings.panel), supports_system=True)
+    square = [[0.5] * 6] * 6
+    earlier = {
+        "command": "recognize",
+        "schema_version": 1,
+        "layer": 0,
+        "framing": panel.framing,
+        "recipe": settings.model_dump(mode="json"),
+        "personas": list(panel.names),
+        "panel": {
+            "personas": {member.name: member.persona and member.persona.text for member in panel.members},
+            "questions": list(panel.questions),
+        },
+        "matrices": {
+            **dict.fromkeys(("surprise", "claims"), square),
+            **dict.fromkeys(("information", "activation", "mass"), square[0]),
+        },
+    }
+    (tmp_path / "one").mkdir()
+    (tmp_path / "one/summary.json").write_text(json.dumps(earlier))
+    assert run(["recognize", "organism", "--set", "max_roles=5", "--against", "one"]) == FAILED
+    said = " ".join(capsys.readouterr().err.split())
+    assert "one and this study cannot be compared: they differ in the layer (0 against" in said
+    assert not (tmp_path / "runs").exists()

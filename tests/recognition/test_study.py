@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from personaproof.core import DataError, RecipeError, StoreError, load_recipe
 from personaproof.directions import RolePack
 from personaproof.engines import TransformersEngine
 from personaproof.recognition import (
+    Analysis,
     ClaimQuestion,
     Matrices,
     RecognizeRecipe,
@@ -23,9 +26,11 @@ from personaproof.recognition import (
     build_panel,
     compare_studies,
     measure,
+    read_conditions,
     read_matrices,
     recipe_path,
     run_study,
+    study_conditions,
     study_summary,
 )
 from personaproof.store import RunDirectory
@@ -119,6 +124,7 @@ def test_the_summary_holds_the_matrices_and_is_read_back(
 ) -> None:
     study = study_in(tmp_path)
     summary = json.loads(json.dumps(study_summary(study, recipe), allow_nan=False))
+    assert read_conditions(summary, "here") == study_conditions(recipe, study.panel, study.layer)
     found = read_matrices(summary, "here")
     assert found.names == ("Assistant", "pirate", "robot", "wizard", "nurse")
     gains = study.surprise[0] - study.surprise
@@ -141,15 +147,20 @@ def test_the_summary_holds_the_matrices_and_is_read_back(
         read_matrices({**summary, "command": "audit"}, "there")
 
 
-def test_two_studies_are_compared_on_the_personas_they_share(recipe: RecognizeRecipe) -> None:
+def two_studies() -> tuple[Matrices, Matrices]:
+    """Before: claims follow the asymmetric gap; after: they follow nothing, and every persona is further away."""
     rng = np.random.default_rng(0)
     n = 10
     surprise, names = rng.gamma(4, 0.5, (n, n)), ("Assistant", *(f"p{i}" for i in range(1, n)))
     evidence = surprise[0] - surprise
     before = Matrices(names, surprise, 1 / (1 + np.exp(-evidence)), rng.random(n), rng.random(n), np.ones(n))
     flat = np.clip(before.claims * 0 + rng.random((n, n)), 0, 1)
-    after = Matrices(names, surprise, flat, before.information + 2, before.activation, before.mass)
+    return before, Matrices(names, surprise, flat, before.information + 2, before.activation, before.mass)
 
+
+def test_two_studies_are_compared_on_the_personas_they_share(recipe: RecognizeRecipe) -> None:
+    before, after = two_studies()
+    names = before.names
     same = compare_studies(as_summary(before), as_summary(before), recipe, ("a", "b"))
     assert all(change.value == change.low == change.high == 0 for change in same.changes.values())
     assert same.sentences[0].startswith("Both studies")
@@ -170,12 +181,73 @@ def test_two_studies_are_compared_on_the_personas_they_share(recipe: RecognizeRe
         compare_studies(as_summary(before), as_summary(after.chosen(names[:2])), recipe, ("a", "b"))
 
 
-def as_summary(found: Matrices) -> dict[str, Any]:
+@pytest.mark.parametrize("bands", [2, 3])
+def test_before_and_after_are_of_the_earlier_studys_bands_and_differ_by_the_change(
+    recipe: RecognizeRecipe, bands: int
+) -> None:
+    """Afterwards the nearest are the farthest, which must move nobody between bands."""
+    before, after = two_studies()
+    turned = replace(after, information=-before.information)
+    one, two = as_summary(before, bands=bands), as_summary(turned, bands=5 - bands)
+    found = compare_studies(one, two, recipe, ("a", "b"))
+    was, became, change = map(float, re.findall(r"(-?\+?\d\.\d+) \(", found.sentences[1]))
+    assert became - was == pytest.approx(change, abs=0.0151)
+    assert "evaluators far in a:" in found.sentences[1]
+    far = found.changes["r.far.asymmetric"]
+    expected = Analysis(before, before.answering, before.information, bands, 200, 0)
+    assert far.n == len(expected.evaluators("far"))
+    assert was == pytest.approx(expected.mean(expected.of_predictor("asymmetric"), "far").value, abs=0.006)
+    # The second study's own distances, or its own number of bands, would put others into the far band.
+    unmoved = compare_studies(one, as_summary(after, bands=bands), recipe, ("a", "b"))
+    assert unmoved.sentences[:2] == found.sentences[:2]
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"layer": 1}, r"the layer \(2 against 1\)"),
+        ({"framing": "user"}, "the framing .'system' against 'user'"),
+        ({"mine": "I"}, "claim.mine .'Me' against 'I'"),
+        ({"temperature": 0.5}, r"sampling.temperature \(1.0 against 0.5"),
+        ({"questions": ["What is rain?"]}, "the questions"),
+        ({"personas": {"p2": "Another pirate."}}, "the instructions of p2"),
+    ],
+)
+def test_studies_that_differ_in_more_than_the_model_are_not_compared(
+    recipe: RecognizeRecipe, changes: dict[str, Any], named: str
+) -> None:
+    before, after = two_studies()
+    with pytest.raises(DataError, match=named) as caught:
+        compare_studies(as_summary(before), as_summary(after, **changes), recipe, ("a", "b"))
+    assert str(caught.value).count(" against ") <= 1
+
+
+def test_a_study_that_does_not_say_what_was_asked_is_not_compared(recipe: RecognizeRecipe) -> None:
+    before, after = two_studies()
+    silent = as_summary(before)
+    del silent["panel"]
+    with pytest.raises(DataError, match=r"summary of a does not say.*panel.*run its command again"):
+        compare_studies(silent, as_summary(after), recipe, ("a", "b"))
+
+
+def as_summary(found: Matrices, **changes: Any) -> dict[str, Any]:
     kept = ("surprise", "claims", "information", "activation", "mass")
+    texts = {name: f"You are {name}." for name in found.names} | {"Assistant": None}
     return {
         "command": "recognize",
         "schema_version": 1,
+        "layer": changes.get("layer", 2),
+        "framing": changes.get("framing", "system"),
+        "recipe": {
+            "claim": {"form": "{text}", "mine": changes.get("mine", "Me"), "other": "Someone"},
+            "sampling": {"temperature": changes.get("temperature", 1.0), "top_p": 1.0},
+            "bands": changes.get("bands", 3),
+        },
         "personas": list(found.names),
+        "panel": {
+            "personas": texts | changes.get("personas", {}),
+            "questions": changes.get("questions", ["What is rain?", "How does bread rise?"]),
+        },
         "matrices": {name: getattr(found, name).tolist() for name in kept},
     }
 

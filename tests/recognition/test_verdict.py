@@ -41,7 +41,14 @@ def synthetic(
 
 
 def analysis(found: Matrices, **changes: object) -> Analysis:
-    settings: dict = {"answering": found.answering, "number_of_bands": 3, "replicates": 600, "seed": 0, **changes}
+    settings: dict = {
+        "answering": found.answering,
+        "distance": found.information,
+        "number_of_bands": 3,
+        "replicates": 600,
+        "seed": 0,
+        **changes,
+    }
     return Analysis(found, **settings)
 
 

@@ -41,7 +41,8 @@ def recognize(
     set_
         Override of one setting, such as `--set max_roles=11` or `--set panel=my-roles.yaml`; may be repeated.
     against
-        Run directory of an earlier study to compare with, such as that of the model before hardening.
+        Run directory of an earlier study to compare with, such as that of the model before hardening. It must have
+        asked the same of the same personas.
     batch_size
         Most texts computed at once.
     store
@@ -57,8 +58,12 @@ def recognize(
         RecognizeRecipe,
         build_panel,
         compare_studies,
+        read_conditions,
         recipe_path,
         run_study,
+        shared_personas,
+        study_conditions,
+        study_layer,
         study_summary,
     )
     from personaproof.report import run_report, write_report
@@ -76,6 +81,10 @@ def recognize(
     if not isinstance(engine, TransformersEngine):
         raise ModelError(unreadable)
     panel = build_panel(settings, pack, supports_system=engine.supports_system)
+    if earlier is not None:
+        # Before hours of work that could not be compared.
+        conditions = study_conditions(settings, panel, study_layer(settings, engine))
+        shared_personas(read_conditions(earlier, str(against)), conditions, (str(against), "this study"))
     writers = len(panel.members)
     texts = writers * len(panel.questions) * settings.samples
     console.print(
@@ -110,7 +119,7 @@ def recognize(
 def _read_earlier(against: Path | None) -> dict[str, Any] | None:
     """The earlier study's summary, read before any work is done."""
     from personaproof.core import StoreError
-    from personaproof.recognition import read_matrices
+    from personaproof.recognition import read_conditions, read_matrices
     from personaproof.store.files import read_json
 
     if against is None:
@@ -119,4 +128,5 @@ def _read_earlier(against: Path | None) -> dict[str, Any] | None:
     if summary is None:
         raise StoreError(f"{against} has no summary.json; give the --out of a finished `personaproof recognize`.")
     read_matrices(summary, str(against))
+    read_conditions(summary, str(against))
     return summary

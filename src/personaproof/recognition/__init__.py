@@ -2,11 +2,12 @@
 
 from personaproof.recognition.analysis import PREDICTORS, Analysis, Matrices, matrices
 from personaproof.recognition.compare import Comparison, compare_studies
+from personaproof.recognition.conditions import Conditions, read_conditions, shared_personas, study_conditions
 from personaproof.recognition.measure import Claims, claims, mean_response, surprise, text_paths
 from personaproof.recognition.panel import ASSISTANT, Member, Panel, build_panel
 from personaproof.recognition.recipe import ClaimQuestion, RecognizeRecipe, recipe_path
 from personaproof.recognition.shared import score_shared, shared_response_means
-from personaproof.recognition.study import Study, run_study
+from personaproof.recognition.study import Study, run_study, study_layer
 from personaproof.recognition.summary import analyse, read_matrices, study_summary
 from personaproof.recognition.texts import Text, Texts, write_texts
 from personaproof.recognition.verdict import Verdict, decide, verdict
@@ -18,6 +19,7 @@ __all__ = [
     "ClaimQuestion",
     "Claims",
     "Comparison",
+    "Conditions",
     "Matrices",
     "Member",
     "Panel",
@@ -33,11 +35,15 @@ __all__ = [
     "decide",
     "matrices",
     "mean_response",
+    "read_conditions",
     "read_matrices",
     "recipe_path",
     "run_study",
     "score_shared",
+    "shared_personas",
     "shared_response_means",
+    "study_conditions",
+    "study_layer",
     "study_summary",
     "surprise",
     "text_paths",

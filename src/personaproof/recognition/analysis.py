@@ -95,11 +95,13 @@ class Analysis:
     for which the asymmetric gap is zero by definition; its own row is looked at apart.
 
     Means are over `answering` evaluators (indices): one that says neither answer makes no claims, and the ratio of two
-    tiny probabilities is not what it would have said.
+    tiny probabilities is not what it would have said. Bands are by `distance` (personas,): the matrices' own
+    information distance, or that of another study whose bands are to hold.
     """
 
     matrices: Matrices
     answering: tuple[int, ...]
+    distance: Floats
     number_of_bands: int
     replicates: int
     seed: int
@@ -123,7 +125,7 @@ class Analysis:
     def bands(self) -> dict[str, list[int]]:
         """Evaluators (indices into the names) by distance from the Assistant."""
         names = BAND_NAMES[self.number_of_bands]
-        parts = bands(self.matrices.information[1:], self.number_of_bands)
+        parts = bands(self.distance[1:], self.number_of_bands)
         return {name: [i + 1 for i in part] for name, part in zip(names, parts, strict=True)}
 
     def evaluators(self, band: str) -> list[int]:

@@ -8,9 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from personaproof.core import DataError
 from personaproof.recognition.analysis import PREDICTORS, Analysis, Matrices
-from personaproof.recognition.panel import ASSISTANT
+from personaproof.recognition.conditions import read_conditions, shared_personas
 from personaproof.recognition.predictors import interval, mean_over
 from personaproof.recognition.recipe import RecognizeRecipe
 from personaproof.recognition.summary import read_matrices
@@ -39,21 +38,22 @@ class Comparison:
 def compare_studies(
     first: Mapping[str, Any], second: Mapping[str, Any], recipe: RecognizeRecipe, names: tuple[str, str]
 ) -> Comparison:
-    """From two summaries. Generators are drawn alike for both, so what a draw does to both cancels; the far evaluators
-    are the first study's that answer in both.
+    """From two summaries. Generators are drawn alike for both, so what a draw does to both cancels; bands are the
+    first study's, of evaluators that answer in both, so a change is the second's number less the first's.
 
-    Raises DataError where a summary is of another form, or fewer than four roles are in both.
+    Raises DataError where a summary is of another form, the studies differ in more than the model (see
+    `shared_personas`), or fewer than four roles are in both.
     """
     one, two = read_matrices(first, names[0]), read_matrices(second, names[1])
-    shared = tuple(name for name in one.names if name in two.names)
+    conditions = read_conditions(first, names[0])
+    shared = shared_personas(conditions, read_conditions(second, names[1]), names)
     left_out = tuple(sorted({*one.names, *two.names} - {*shared}))
-    if shared[:1] != (ASSISTANT,) or len(shared) < 5:
-        raise DataError(
-            f"{names[0]} and {names[1]} share only {', '.join(shared) or 'no persona'}; study both with one panel."
-        )
     before, after = one.chosen(shared), two.chosen(shared)
     answering = tuple(sorted({*before.answering} & {*after.answering}))
-    then, now = (_analysis(found, answering, recipe) for found in (before, after))
+    then, now = (
+        Analysis(found, answering, before.information, conditions.bands, recipe.bootstrap, recipe.bootstrap_seed)
+        for found in (before, after)
+    )
     changes: dict[str, Estimate] = {}
     for band in ("far", "all", "any"):
         chosen = then.evaluators(band)
@@ -64,10 +64,6 @@ def compare_studies(
             changes[f"r.{band}.{predictor}"] = interval(float(values[1] - values[0]), drawn[1] - drawn[0], len(chosen))
     changes |= _levels(before, after, then)
     return Comparison(shared, left_out, changes, _sentences(then, now, changes, names))
-
-
-def _analysis(found: Matrices, answering: tuple[int, ...], recipe: RecognizeRecipe) -> Analysis:
-    return Analysis(found, answering, recipe.bands, recipe.bootstrap, recipe.bootstrap_seed)
 
 
 def _levels(before: Matrices, after: Matrices, analysis: Analysis) -> dict[str, Estimate]:
@@ -95,12 +91,14 @@ def _sentences(
 ) -> tuple[str, ...]:
     was, became = decide(then), decide(now)
     stays = (
-        f"Both studies come to the same answer on the evaluators that answer in both: {was}."
+        f"Both studies come to the same answer on the evaluators that answer in both, far or near as in {names[0]}: "
+        f"{was}."
         if was == became
-        else f"The answer goes from {was} ({names[0]}) to {became} ({names[1]})."
+        else f"On the evaluators that answer in both, far or near as in {names[0]}, the answer goes from {was} "
+        f"({names[0]}) to {became} ({names[1]})."
     )
     band = then.telling_band
-    of_whom = "far evaluators" if band == "far" else "all evaluators, too few of which answer"
+    of_whom = f"evaluators far in {names[0]}" if band == "far" else "all evaluators, too few of which answer"
     asymmetric = then.of_predictor("asymmetric")
     return (
         stays,

@@ -53,6 +53,12 @@ class Study:
         return np.array([len(text.tokens) for text in self.texts.texts], dtype=np.float64)
 
 
+def study_layer(recipe: RecognizeRecipe, engine: TransformersEngine) -> int:
+    """The block at whose input a study reads activations. Raises ModelError where the model has no such block."""
+    parts = anatomy(engine)
+    return parts.depth // 2 if recipe.layer is None else parts.check_layer(recipe.layer)
+
+
 ProgressFor = Callable[[str, str], Any]
 """A context manager that shows progress of a stage, counted in a unit, and gives its callback."""
 
@@ -61,8 +67,7 @@ def run_study(
     run: RunDirectory, recipe: RecognizeRecipe, engine: TransformersEngine, panel: Panel, progress_for: ProgressFor
 ) -> Study:
     """Write and measure; interrupted, the same call continues with what is kept in `run`."""
-    parts = anatomy(engine)
-    layer = parts.depth // 2 if recipe.layer is None else parts.check_layer(recipe.layer)
+    layer = study_layer(recipe, engine)
     with progress_for("write", "texts") as advance:
         texts = write_texts(run.store, engine, recipe, panel, advance)
     kept = _Kept(run.path / FOLDER, [engine.fingerprint, recipe.claim.model_dump(), layer], texts.texts)

@@ -10,6 +10,7 @@ import numpy as np
 
 from personaproof.core import DataError
 from personaproof.recognition.analysis import PREDICTORS, Analysis, Matrices, by_generator, matrices
+from personaproof.recognition.conditions import study_conditions
 from personaproof.recognition.predictors import Floats
 from personaproof.recognition.recipe import RecognizeRecipe
 from personaproof.recognition.study import Study
@@ -22,14 +23,15 @@ SCHEMA_VERSION = 1
 def analyse(study: Study, recipe: RecognizeRecipe) -> Analysis:
     """The study's analysis, as the recipe wants it."""
     found = matrices(study)
-    return Analysis(found, found.answering, recipe.bands, recipe.bootstrap, recipe.bootstrap_seed)
+    return Analysis(found, found.answering, found.information, recipe.bands, recipe.bootstrap, recipe.bootstrap_seed)
 
 
 def study_summary(study: Study, recipe: RecognizeRecipe) -> dict[str, Any]:
     """`metrics` has flat dotted names: r.BAND.PREDICTOR (mean r over a band's answering evaluators; "any" is whether
     they answer or not), gain.BAND.asymmetric_over_OTHER, assistant.rank.BAND, assistant.row.MEASURE, claim.own and
     claim.others (personas only), claim.first_less_second (what offering "mine" first does), answer.mass. `matrices`
-    are (evaluators, generators), the Assistant first."""
+    are (evaluators, generators), the Assistant first; `panel` is what was asked of whom."""
+    conditions = study_conditions(recipe, study.panel, study.layer)
     analysis = analyse(study, recipe)
     said = verdict(analysis)
     kept = Counter(text.generator for text in study.texts.texts)
@@ -40,6 +42,7 @@ def study_summary(study: Study, recipe: RecognizeRecipe) -> dict[str, Any]:
         "framing": study.panel.framing,
         "layer": study.layer,
         "personas": list(study.panel.names),
+        "panel": {"personas": dict(conditions.personas), "questions": list(conditions.questions)},
         "texts": {
             "kept": {name: kept[at] for at, name in enumerate(study.panel.names)},
             "empty": dict(study.texts.empty),

@@ -286,8 +286,8 @@ def _comparison(comparison: Mapping[str, Any]) -> Section:
         "against",
         "Against the earlier study",
         f"This study less that in {comparison['with']}, on the {len(comparison['personas'])} personas of both"
-        f"{f' (left out: {left_out})' if left_out else ''}. Bands are the earlier study's; writers are drawn alike for "
-        "both.",
+        f"{f' (left out: {left_out})' if left_out else ''}. Bands are the earlier study's for both, of evaluators that "
+        "answer in both; writers are drawn alike for both.",
         tables=(Table("What changed", ("Measure", "change"), rows),),
         verdict=" ".join(comparison["sentences"]),
     )
