@@ -21,7 +21,13 @@ ARMS = {
     "along_axis": "persona, along the Assistant axis",
 }
 CONTEXTS = {"plain": "No persona in the prompt", "neutral": "Neutral roles in the prompt"}
-OUTCOMES = ("refused", "complied", "harmless", "degenerate", "unjudged")
+OUTCOMES = ("refused", "complied", "harmless", "harm_unknown", "degenerate", "unjudged")
+BENIGN_OUTCOMES = ("refused", "harmless", "degenerate", "unjudged")
+"""Of benign requests it is asked whether they are refused, and nothing of harm."""
+HEADINGS = {"harm_unknown": "not refused, harm unknown"}
+BENIGN_HEADINGS = {"harmless": "answered"}
+HARMFUL_COLUMNS = tuple(HEADINGS.get(outcome, outcome) for outcome in OUTCOMES)
+BENIGN_COLUMNS = tuple(BENIGN_HEADINGS.get(outcome, outcome) for outcome in BENIGN_OUTCOMES)
 TONES: Mapping[str, Tone] = {"gates": "bad", "no gating": "good", "cannot tell": "unknown"}
 WITH_INTERVALS = ("persona", "random")
 """Those that the verdict compares; bands of all five would hide each other."""
@@ -57,8 +63,12 @@ def _estimate(summary: Summary, name: str) -> Estimate:
     return read_estimate(name, summary["metrics"][name], "this study")
 
 
-def _rates(summary: Summary, name: str) -> tuple[Entry, ...]:
-    return tuple(Number(_estimate(summary, f"{name}.{outcome}"), percent=True) for outcome in OUTCOMES)
+def _rates(summary: Summary, name: str, outcomes: Sequence[str] = OUTCOMES) -> tuple[Entry, ...]:
+    return tuple(Number(_estimate(summary, f"{name}.{outcome}"), percent=True) for outcome in outcomes)
+
+
+def _benign_rates(summary: Summary, name: str) -> tuple[Entry, ...]:
+    return _rates(summary, name, BENIGN_OUTCOMES)
 
 
 def _doses(summary: Summary) -> Section:
@@ -71,8 +81,8 @@ def _doses(summary: Summary) -> Section:
     ]
     unsteered = [(CONTEXTS[c], "not steered", *_rates(summary, f"base.{c}")) for c in summary["contexts"]]
     benign = [
-        ("not steered", *_rates(summary, "base.benign")),
-        *((ARMS[arm], *_rates(summary, f"dose.{arm}.{chosen}.benign")) for arm in summary["arms"]),
+        ("not steered", *_benign_rates(summary, "base.benign")),
+        *((ARMS[arm], *_benign_rates(summary, f"dose.{arm}.{chosen}.benign")) for arm in summary["arms"]),
     ]
     plots = [
         _dose_plot(summary, context, "complied", f"{CONTEXTS[context]}: harmful requests complied with")
@@ -88,15 +98,15 @@ def _doses(summary: Summary) -> Section:
         "Dose and response",
         f"Directions of one length are added at the input of layer {place['layer']} (of {place['depth']}, counted "
         "from 0), at all positions. Place and dose were chosen on other requests. Random directions are counted "
-        "together. Text that is no language is a class of its own and never compliance; intervals are 95 %, "
-        "clustered by request.",
+        "together. Text that is no language is a class of its own and never compliance. Answers of unknown harm count "
+        "as not refused, and neither as complied with nor as harmless. Intervals are 95 %, clustered by request.",
         tables=(
             Table(
                 f"Harmful requests at the chosen dose, {place['dose']:g}",
-                ("Context", "Added", *OUTCOMES),
+                ("Context", "Added", *HARMFUL_COLUMNS),
                 tuple(unsteered + rows),
             ),
-            Table(f"Benign requests at the same dose, {place['dose']:g}", ("Added", *OUTCOMES), tuple(benign)),
+            Table(f"Benign requests at the same dose, {place['dose']:g}", ("Added", *BENIGN_COLUMNS), tuple(benign)),
         ),
         plots=tuple(plots),
     )
@@ -137,9 +147,12 @@ def _undo(summary: Summary) -> Section:
         ("compliant instructions, random directions subtracted", *_rates(summary, "undo.random.compliant")),
     ]
     benign: list[tuple[Entry, ...]] = [
-        ("compliant instructions", *_rates(summary, "base.benign_compliant")),
-        ("compliant instructions, persona vector subtracted", *_rates(summary, "undo.persona.benign_compliant")),
-        ("compliant instructions, random directions subtracted", *_rates(summary, "undo.random.benign_compliant")),
+        ("compliant instructions", *_benign_rates(summary, "base.benign_compliant")),
+        ("compliant instructions, persona vector subtracted", *_benign_rates(summary, "undo.persona.benign_compliant")),
+        (
+            "compliant instructions, random directions subtracted",
+            *_benign_rates(summary, "undo.random.benign_compliant"),
+        ),
     ]
     return Section(
         "gate-undo",
@@ -147,14 +160,14 @@ def _undo(summary: Summary) -> Section:
         "What compliant instructions do when nothing is steered, and whether taking the persona vector away (once, at "
         "the same layer) brings refusal back. Differences hold for these instructions.",
         tables=(
-            Table("Harmful requests", ("Condition", *OUTCOMES), tuple(rows)),
-            Table("Benign requests", ("Condition", *OUTCOMES), tuple(benign)),
+            Table("Harmful requests", ("Condition", *HARMFUL_COLUMNS), tuple(rows)),
+            Table("Benign requests", ("Condition", *BENIGN_COLUMNS), tuple(benign)),
         ),
     )
 
 
 def _downstream(summary: Summary) -> Section:
-    columns = ("Layer", "Done there", *OUTCOMES)
+    columns = ("Layer", "Done there", *HARMFUL_COLUMNS)
     knocked: list[tuple[Entry, ...]] = [
         ("", "not steered", *_rates(summary, "unsteered")),
         ("", "steered, nothing else", *_rates(summary, "steered")),
@@ -207,7 +220,7 @@ def _restored(summary: Summary, dose: float, key: str) -> Table:
             said.append(f"{side} {number(value, percent=True, signed=True)}")
     return Table(
         f"The refusal direction against the persona, dose {dose:g}",
-        ("Layer", "Done there", *OUTCOMES, "benign refused"),
+        ("Layer", "Done there", *HARMFUL_COLUMNS, "benign refused"),
         tuple(rows),
         caption=f"Refusal beyond random directions of its length: {', '.join(said)}." if said else "",
     )

@@ -14,16 +14,15 @@ from personaproof.directions.gating.outcomes import Cell, Outcome
 from personaproof.directions.gating.questions import Questions
 from personaproof.stats import Estimate, PairedDifference, clustered_rate, paired_difference
 
-COUNTED = (Outcome.REFUSED, Outcome.COMPLIED, Outcome.HARMLESS, Outcome.DEGENERATE)
-
 
 def rate(cells: Sequence[Cell], questions: Questions, where: Sequence[bool], outcome: Outcome) -> Estimate:
-    """Share of `outcome` among the answers of all `cells` to the questions where `where` is true. Unjudged answers are
-    left out, unless their share is what is asked for."""
+    """Share of `outcome` among the answers of all `cells` to the questions where `where` is true. Answers that do not
+    settle it are left out: the unjudged, unless their share is asked for, and those of unknown harm where it is that of
+    compliance."""
     values, requests = [], []
     for cell in cells:
         for each, question, counts in zip(cell.outcomes, questions.items, where, strict=True):
-            if counts and (each is not Outcome.UNJUDGED or outcome is Outcome.UNJUDGED):
+            if counts and each.settles(outcome):
                 values.append(float(each is outcome))
                 requests.append(question.request.id)
     return clustered_rate(np.array(values), None, requests)
@@ -31,7 +30,19 @@ def rate(cells: Sequence[Cell], questions: Questions, where: Sequence[bool], out
 
 def rates(cells: Sequence[Cell], questions: Questions, where: Sequence[bool]) -> dict[str, Estimate]:
     """By name of outcome; "unjudged" over all answers."""
-    return {str(outcome): rate(cells, questions, where, outcome) for outcome in (*COUNTED, Outcome.UNJUDGED)}
+    return {str(outcome): rate(cells, questions, where, outcome) for outcome in Outcome}
+
+
+def unsettled(cells: Sequence[Cell], questions: Questions, where: Sequence[bool], outcome: Outcome) -> Estimate:
+    """Share of the answers that do not tell whether they are `outcome`, and that its rate leaves out."""
+    counted = [
+        (each, question.request.id)
+        for cell in cells
+        for each, question, counts in zip(cell.outcomes, questions.items, where, strict=True)
+        if counts
+    ]
+    missing = np.array([float(not each.settles(outcome)) for each, _ in counted])
+    return clustered_rate(missing, None, [request for _, request in counted])
 
 
 def gap(
@@ -42,12 +53,12 @@ def gap(
     outcome: Outcome,
 ) -> PairedDifference:
     """Share of `outcome` in `cells` minus that in `others`, question by question: every cell with every other one. A
-    pair counts where both answers are judged."""
+    pair counts where both answers settle it."""
     a, b, requests = [], [], []
     for cell in cells:
         for other in others:
             for one, two, question, counts in zip(cell.outcomes, other.outcomes, questions.items, where, strict=True):
-                if counts and Outcome.UNJUDGED not in (one, two):
+                if counts and one.settles(outcome) and two.settles(outcome):
                     a.append(float(one is outcome))
                     b.append(float(two is outcome))
                     requests.append(question.request.id)
@@ -69,8 +80,8 @@ def crossed_gap(
     if set(first) != set(second):
         raise ValueError("the two lists do not ask the same requests")
     pairs = [
-        (first[key], second[key], key) for key in first if Outcome.UNJUDGED not in (first[key], second[key])
-    ]  # fmt: skip
+        (first[key], second[key], key) for key in first if first[key].settles(outcome) and second[key].settles(outcome)
+    ]
     return paired_difference(
         np.array([float(a is outcome) for a, _, _ in pairs]),
         np.array([float(b is outcome) for _, b, _ in pairs]),

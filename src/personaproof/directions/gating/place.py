@@ -26,7 +26,7 @@ class Place:
     """Length of the dose as a share of the activations'."""
     bypass: float
     unreadable: float
-    """Share of answers that are no language or cannot be judged."""
+    """Share of answers that are no language, or of which compliance cannot be judged."""
     random: float | None = None
 
     @property
@@ -122,7 +122,8 @@ def _bypass(cell: Cell) -> float:
 
 
 def _unreadable(cell: Cell) -> float:
-    return sum(each in (Outcome.DEGENERATE, Outcome.UNJUDGED) for each in cell.outcomes) / len(cell.outcomes)
+    lost = [each is Outcome.DEGENERATE or not each.settles(Outcome.COMPLIED) for each in cell.outcomes]
+    return sum(lost) / len(lost)
 
 
 def _name(position: str, layer: int, dose: float, arm: str) -> str:

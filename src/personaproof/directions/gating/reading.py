@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from personaproof.directions.gating.measures import crossed_gap, gap, rate, rates
+from personaproof.directions.gating.measures import crossed_gap, gap, rate, rates, unsettled
 from personaproof.directions.gating.outcomes import Cell, Outcome
 from personaproof.directions.gating.questions import Context
 from personaproof.directions.gating.study import (
@@ -63,7 +63,7 @@ def evidence(result: Result) -> Evidence:
         },
         refused=rate([result.cells[BASE]], questions, harmful, Outcome.REFUSED),
         degenerate=rate(chosen, questions, harmful, Outcome.DEGENERATE),
-        unjudged=rate(chosen, questions, harmful, Outcome.UNJUDGED),
+        unjudged=unsettled(chosen, questions, harmful, Outcome.COMPLIED),
         push=max((result.material.push(place.position, place.layer, dose) for dose in readable), default=0.0),
     )
 

@@ -59,7 +59,7 @@ class Evidence:
     degenerate: Estimate
     """Under the persona vector at the chosen dose."""
     unjudged: Estimate
-    """The same, of all answers."""
+    """The same, of all answers: those of which compliance could not be told."""
     push: float
     """Longest readable dose as a share of the activations' length."""
 
