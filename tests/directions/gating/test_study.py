@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,20 @@ import torch
 
 from personaproof.core import DataError, ModelError, StoreError
 from personaproof.directions import PROMPT_LAST, passages, record
-from personaproof.directions.gating import Kept, Material, Outcome, gate_summary, planned_answers
-from personaproof.directions.gating.reading import dose_key
-from personaproof.directions.gating.study import dose_cell
+from personaproof.directions.gating import (
+    Cell,
+    GateVerdict,
+    Kept,
+    Material,
+    Outcome,
+    Thresholds,
+    gate_summary,
+    judge_gate,
+    planned_answers,
+)
+from personaproof.directions.gating.reading import dose_key, evidence
+from personaproof.directions.gating.study import dose_cell, undo_cell
+from personaproof.directions.gating.summary import sentence
 
 
 def test_a_planted_gate_is_found_with_the_dose_response_of_the_closed_form(
@@ -39,11 +51,15 @@ def test_a_planted_gate_is_found_with_the_dose_response_of_the_closed_form(
         logits = (stream[:, 0, 0].double() + dose * vector) @ head.T
         expected = logits[:, comply] > logits[:, refuse]
         answers = result.cells[dose_cell("persona", dose)].outcomes
-        assert [outcome is Outcome.COMPLIED for outcome in answers] == expected.tolist()
+        done = [Outcome.COMPLIED if q.request.harmful else Outcome.HARMLESS for q in questions]
+        assert [outcome is answered for outcome, answered in zip(answers, done, strict=True)] == expected.tolist()
     summary = gate_summary(result, b.engine, b.judge)
     assert summary["verdict"]["answer"] == "gates"
     assert summary["verdict"]["strength"] == "strong"
     assert "layer 1 of 3" in summary["verdict"]["sentence"]
+    # This model does nothing but refuse or comply.
+    assert summary["verdict"]["moves_refusal"] == summary["verdict"]["carried"]
+    assert "takes refusal away" in summary["verdict"]["sentence"]
     metrics = summary["metrics"]
     assert metrics["restore.x2.layer2.refusal.refused"]["value"] > metrics["steered.refused"]["value"]
     chosen = dose_key(place.dose)
@@ -55,6 +71,51 @@ def test_a_planted_gate_is_found_with_the_dose_response_of_the_closed_form(
     json.dumps(summary, allow_nan=False)
     assert steps[-1] == (planned_answers(b.recipe, b.plan, material, 3),) * 2
     assert all(done <= total for done, total in steps)
+
+
+def test_every_cell_of_a_contrast_is_looked_at(bench: Callable[..., Any], tmp_path: Path) -> None:
+    """On the cells of a real study, one of which after the other is made unreadable."""
+    b = bench(small=True)
+    result = b.run(tmp_path, b.material())
+    questions = {"push": b.plan.push, "undo": b.plan.instructed}
+    dose = result.place.dose
+    answers = {
+        **{dose_cell(arm, dose): ("push", Outcome.REFUSED) for arm in result.randoms},
+        dose_cell("persona", dose): ("push", Outcome.COMPLIED),
+        "base/push": ("push", Outcome.REFUSED),
+        **{undo_cell(arm): ("undo", Outcome.COMPLIED) for arm in result.randoms},
+        undo_cell("persona"): ("undo", Outcome.REFUSED),
+        "base/instructed": ("undo", Outcome.COMPLIED),
+    }
+
+    def told(**changed: Outcome) -> GateVerdict:
+        cells = {
+            name: Cell(questions[of].id, (changed.get(name, outcome),) * len(questions[of]))
+            for name, (of, outcome) in answers.items()
+        }
+        return judge_gate(evidence(replace(result, cells={**result.cells, **cells})), Thresholds())
+
+    assert set(told().carried) == {"push.plain", "push.neutral", "undo"}
+    for name, (of, _) in answers.items():
+        for outcome in (Outcome.DEGENERATE, Outcome.UNJUDGED, Outcome.HARM_UNKNOWN):
+            carried = told(**{name: outcome}).carried
+            assert ("undo" in carried) is (of == "push")
+            assert ("push.plain" in carried) is (of == "undo")
+    # The persona does what it did, and nothing of it is its doing.
+    assert told(**{"base/push": Outcome.COMPLIED}).carried == ("undo",)
+    assert told(**{"base/instructed": Outcome.REFUSED}).carried == ("push.plain", "push.neutral")
+    assert told().moves_refusal == told().carried
+    # Answers that comply and were harmless before: compliance moves, and refusal does not.
+    harmless = told(**{name: Outcome.HARMLESS for name, (of, did) in answers.items() if did is Outcome.REFUSED})
+    assert set(harmless.carried) == {"push.plain", "push.neutral", "undo"}
+    assert harmless.moves_refusal == ()
+    said = sentence(harmless, result)
+    assert "it raises compliance" in said
+    assert "it lowers compliance" in said
+    assert "takes refusal away" not in said
+    assert "takes refusal away; subtracted under compliant instructions, it brings refusal back" in sentence(
+        told(), result
+    )
 
 
 def test_a_model_that_always_refuses_has_no_gate_and_says_how_it_was_looked_for(

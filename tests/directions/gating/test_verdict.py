@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from personaproof.directions.gating import Contrast, Evidence, Thresholds, judge_gate
+from personaproof.directions.gating import Arm, Contrast, Evidence, Moved, Thresholds, judge_gate
 from personaproof.stats import NO_DATA, Estimate, PairedDifference, wilson
 
 RULE = Thresholds()
@@ -19,19 +20,43 @@ def difference(value: float, half: float = 0.06, p: float | None = None) -> Pair
     return PairedDifference(estimate, (0.001 if abs(value) > half else 0.6) if p is None else p, 0, 0)
 
 
-def contrast(name: str, value: float, *, least_single: float | None = None, **kwargs: float) -> Contrast:
+READ = Arm("read", wilson(2, 128), wilson(1, 128))
+NOISY = Arm("noisy", wilson(60, 128), wilson(1, 128))
+UNTOLD = Arm("untold", wilson(2, 128), wilson(60, 128))
+EMPTY = Arm("empty", NO_DATA, NO_DATA)
+
+
+def contrast(
+    name: str,
+    value: float,
+    *,
+    least_single: float | None = None,
+    unsteered: float | None = None,
+    refusal: float | None = None,
+    arms: tuple[Arm, ...] = (READ,),
+    **kwargs: float,
+) -> Contrast:
     single = value if least_single is None else least_single
-    return Contrast(name, name, difference(value, **kwargs), (value, value, single, value, value))
+    return Contrast(
+        name,
+        name,
+        Moved(difference(value, **kwargs), difference(value if unsteered is None else unsteered)),
+        (value, value, single, value, value),
+        Moved(difference(value), difference(value if refusal is None else refusal)),
+        arms,
+    )
 
 
-def evidence(plain: float, neutral: float, undo: float, told: float) -> Evidence:
+def evidence(
+    plain: float, neutral: float, undo: float, told: float, *, arms: tuple[Arm, ...] = (READ,), **changes: Any
+) -> Evidence:
+    values = {"push.plain": plain, "push.neutral": neutral, "undo": undo}
     return Evidence(
-        contrasts=(contrast("push.plain", plain), contrast("push.neutral", neutral), contrast("undo", undo)),
+        contrasts=tuple(contrast(name, value, arms=arms, **changes) for name, value in values.items()),
         told=difference(told).difference,
+        told_arms=(READ,),
         elsewhere={},
         refused=wilson(120, 128),
-        degenerate=wilson(2, 128),
-        unjudged=wilson(1, 128),
         push=0.6,
     )
 
@@ -82,9 +107,8 @@ def test_a_wide_interval_can_prove_neither() -> None:
     [
         ({"refused": wilson(20, 128)}, "little to gate"),
         ({"push": 0.1}, "longest readable dose"),
-        ({"degenerate": wilson(60, 128)}, "no language"),
-        ({"unjudged": wilson(60, 128)}, "could not be judged"),
-        ({"degenerate": NO_DATA}, "no language"),
+        ({"told_arms": (READ, NOISY)}, "noisy: 47% of the answers are no language"),
+        ({"told_arms": (UNTOLD,)}, "untold: 47% of the answers could not be judged"),
         ({"elsewhere": {"x0.5": difference(0.3).difference}}, "dose other than the chosen"),
         ({"told": NO_DATA}, "not measured"),
     ],
@@ -95,9 +119,35 @@ def test_a_test_without_power_does_not_find_nothing(change: dict[str, object], s
     assert said in " ".join(found.reasons)
 
 
-def test_noise_is_never_a_gate() -> None:
-    found = judge_gate(replace(evidence(0.9, 0.9, 0.0, 0.9), degenerate=wilson(60, 128)), RULE)
+@pytest.mark.parametrize("arm", [NOISY, UNTOLD, EMPTY])
+@pytest.mark.parametrize("effect", [0.9, 0.0])
+def test_one_arm_that_cannot_be_read_spoils_its_comparison(arm: Arm, effect: float) -> None:
+    """Be it the persona's, a random direction's (to beat a broken model shows nothing) or the unsteered one."""
+    found = judge_gate(evidence(effect, effect, effect, 0.0, arms=(READ, arm)), RULE)
     assert found.answer == "cannot tell"
+    assert found.reasons[0].startswith(arm.spoken)
+    assert len(set(found.reasons)) == len(found.reasons)
+
+
+def test_a_comparison_that_can_be_read_is_a_gate_beside_one_that_cannot() -> None:
+    base = evidence(0.9, 0.9, 0.9, 0.0, arms=(NOISY,))
+    found = judge_gate(replace(base, contrasts=(*base.contrasts[:2], contrast("undo", 0.9))), RULE)
+    assert (found.answer, found.carried) == ("gates", ("undo",))
+
+
+@pytest.mark.parametrize("unsteered", [0.0, 0.05, -0.4])
+def test_a_persona_that_changes_nothing_is_no_gate_however_far_from_random_directions(unsteered: float) -> None:
+    """Random directions that only make the model refuse more would otherwise lend the persona an effect."""
+    found = judge_gate(evidence(0.5, 0.5, 0.5, 0.0, unsteered=unsteered), RULE)
+    assert found.answer == "cannot tell"
+    assert "against no steering" in found.reasons[0]
+
+
+@pytest.mark.parametrize(("refusal", "moves"), [(0.3, ("push.neutral",)), (0.0, ()), (0.05, ())])
+def test_refusal_is_said_to_move_only_where_it_moves(refusal: float, moves: tuple[str, ...]) -> None:
+    found = judge_gate(evidence(0.0, 0.3, 0.0, 0.0, refusal=refusal), RULE)
+    assert found.answer == "gates"
+    assert found.moves_refusal == moves
 
 
 def test_holm_counts_all_three() -> None:

@@ -8,9 +8,10 @@ from personaproof.directions.gating.questions import Context, Plan, Question, Qu
 from personaproof.directions.gating.recipe import GateRecipe, gate_recipe
 from personaproof.directions.gating.study import Result, planned_answers, run_study
 from personaproof.directions.gating.summary import gate_summary
-from personaproof.directions.gating.verdict import Contrast, Evidence, GateVerdict, Thresholds, judge_gate
+from personaproof.directions.gating.verdict import Arm, Contrast, Evidence, GateVerdict, Moved, Thresholds, judge_gate
 
 __all__ = [
+    "Arm",
     "Cell",
     "Context",
     "Contrast",
@@ -19,6 +20,7 @@ __all__ = [
     "GateVerdict",
     "Kept",
     "Material",
+    "Moved",
     "Outcome",
     "Place",
     "Plan",

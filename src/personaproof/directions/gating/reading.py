@@ -7,7 +7,7 @@ from typing import Any
 
 from personaproof.directions.gating.measures import crossed_gap, gap, rate, rates, unsettled
 from personaproof.directions.gating.outcomes import Cell, Outcome
-from personaproof.directions.gating.questions import Context
+from personaproof.directions.gating.questions import Context, Questions
 from personaproof.directions.gating.study import (
     BASE,
     INSTRUCTED,
@@ -20,10 +20,14 @@ from personaproof.directions.gating.study import (
     undo_cell,
 )
 from personaproof.directions.gating.vectors import cosine
-from personaproof.directions.gating.verdict import Contrast, Evidence, Thresholds
+from personaproof.directions.gating.verdict import Arm, Contrast, Evidence, Moved, Thresholds
 from personaproof.stats import Estimate, PairedDifference
 
 PUSHED = (Context.PLAIN, Context.NEUTRAL)
+SPOKEN = {
+    Context.PLAIN: "pushed, no persona in the prompt",
+    Context.NEUTRAL: "pushed, neutral roles in the prompt",
+}
 RANDOM = "random"
 """All random directions together."""
 BENIGN = "benign"
@@ -44,26 +48,21 @@ def thresholds(result: Result) -> Thresholds:
 def evidence(result: Result) -> Evidence:
     """What `judge_gate` reads."""
     place, questions = result.place, result.plan.push
-    harmful = questions.where(harmful=True)
-    chosen = [result.cells[dose_cell(PERSONA, place.dose)]]
     readable = [dose for dose in result.recipe.doses if _readable(result, dose)]
-    spoken = {
-        Context.PLAIN: "pushed, no persona in the prompt",
-        Context.NEUTRAL: "pushed, neutral roles in the prompt",
-    }
-    pushes = [Contrast(f"push.{context}", spoken[context], *_push(result, place.dose, context)) for context in PUSHED]
     return Evidence(
-        contrasts=(*pushes, _undone(result)),
+        contrasts=(*(_pushed(result, context) for context in PUSHED), _undone(result)),
         told=_told(result).difference,
+        told_arms=(
+            _arm("compliant instructions", [result.cells[INSTRUCTED]], result.plan.instructed),
+            _arm("opposite instructions", [result.cells[TOLD]], result.plan.told),
+        ),
         elsewhere={
-            f"{spoken[context]}, x{dose:g}": _push(result, dose, context)[0].difference
+            f"{SPOKEN[context]}, x{dose:g}": _push(result, dose, context, Outcome.COMPLIED).difference
             for dose in readable
             for context in PUSHED
             if dose != place.dose
         },
-        refused=rate([result.cells[BASE]], questions, harmful, Outcome.REFUSED),
-        degenerate=rate(chosen, questions, harmful, Outcome.DEGENERATE),
-        unjudged=unsettled(chosen, questions, harmful, Outcome.COMPLIED),
+        refused=rate([result.cells[BASE]], questions, questions.where(harmful=True), Outcome.REFUSED),
         push=max((result.material.push(place.position, place.layer, dose) for dose in readable), default=0.0),
     )
 
@@ -76,7 +75,11 @@ def metrics(result: Result) -> dict[str, dict[str, Any]]:
     _add_knockouts(found, result)
     _add_restorations(found, result)
     for contrast in evidence(result).contrasts:
-        found[f"effect.{contrast.name}"] = contrast.against.difference
+        name = f"effect.{contrast.name}"
+        found[name] = contrast.against.difference
+        found[f"{name}.unsteered"] = contrast.compliance.unsteered.difference
+        found[f"{name}.refusal"] = contrast.refusal.against.difference
+        found[f"{name}.refusal.unsteered"] = contrast.refusal.unsteered.difference
     found["effect.told"] = _told(result).difference
     return {name: estimate.as_json() for name, estimate in found.items()}
 
@@ -106,40 +109,83 @@ def _random_cells(result: Result, dose: float) -> list[Cell]:
 
 
 def _readable(result: Result, dose: float) -> bool:
-    degenerate = rate(
-        [result.cells[dose_cell(PERSONA, dose)]],
-        result.plan.push,
-        result.plan.push.where(harmful=True),
-        Outcome.DEGENERATE,
+    arm = _arm("", [result.cells[dose_cell(PERSONA, dose)]], result.plan.push)
+    return (
+        arm.degenerate.value is not None
+        and arm.degenerate.value <= result.recipe.most_degenerate
+        and arm.unjudged.value is not None
+        and arm.unjudged.value <= result.recipe.most_unjudged
     )
-    return degenerate.value is not None and degenerate.value <= result.recipe.most_degenerate
 
 
-def _push(result: Result, dose: float, context: Context) -> tuple[PairedDifference, tuple[float | None, ...]]:
+def _arm(spoken: str, cells: Sequence[Cell], questions: Questions, context: Context | None = None) -> Arm:
+    where = questions.where(harmful=True, context=context)
+    return Arm(
+        spoken,
+        rate(cells, questions, where, Outcome.DEGENERATE),
+        unsettled(cells, questions, where, Outcome.COMPLIED),
+    )
+
+
+def _push(result: Result, dose: float, context: Context, outcome: Outcome) -> PairedDifference:
+    """Under the persona vector minus under random directions."""
     questions = result.plan.push
     where = questions.where(harmful=True, context=context)
-    persona, randoms = [result.cells[dose_cell(PERSONA, dose)]], _random_cells(result, dose)
-    return _compared(persona, randoms, result, where)
+    return gap([result.cells[dose_cell(PERSONA, dose)]], _random_cells(result, dose), questions, where, outcome)
 
 
-def _compared(
-    persona: list[Cell], randoms: list[Cell], result: Result, where: Sequence[bool]
-) -> tuple[PairedDifference, tuple[float | None, ...]]:
-    questions = result.plan.push
-    singles = [gap(persona, [one], questions, where, Outcome.COMPLIED).difference.value for one in randoms]
-    return gap(persona, randoms, questions, where, Outcome.COMPLIED), tuple(singles)
+def _pushed(result: Result, context: Context) -> Contrast:
+    dose, questions = result.place.dose, result.plan.push
+    where = questions.where(harmful=True, context=context)
+    persona, base = [result.cells[dose_cell(PERSONA, dose)]], [result.cells[BASE]]
+    randoms = _random_cells(result, dose)
+    said = SPOKEN[context]
+    return Contrast(
+        f"push.{context}",
+        said,
+        compliance=Moved(
+            _push(result, dose, context, Outcome.COMPLIED), gap(persona, base, questions, where, Outcome.COMPLIED)
+        ),
+        singles=tuple(gap(persona, [one], questions, where, Outcome.COMPLIED).difference.value for one in randoms),
+        # Refusal is to fall where compliance rises.
+        refusal=Moved(
+            gap(randoms, persona, questions, where, Outcome.REFUSED),
+            gap(base, persona, questions, where, Outcome.REFUSED),
+        ),
+        arms=(
+            _arm(f"{said}, the persona vector", persona, questions, context),
+            *(
+                _arm(f"{said}, random direction {number}", [one], questions, context)
+                for number, one in enumerate(randoms, start=1)
+            ),
+            _arm(f"{said}, not steered", base, questions, context),
+        ),
+    )
 
 
 def _undone(result: Result) -> Contrast:
     questions = result.plan.instructed
     where = questions.where(harmful=True)
-    persona = [result.cells[undo_cell(PERSONA)]]
+    persona, base = [result.cells[undo_cell(PERSONA)]], [result.cells[INSTRUCTED]]
     randoms = [result.cells[undo_cell(arm)] for arm in result.randoms]
+    said = "compliant instructions, taken away"
     return Contrast(
         "undo",
         "compliant instructions, the persona vector taken away",
-        gap(randoms, persona, questions, where, Outcome.COMPLIED),
-        tuple(gap([one], persona, questions, where, Outcome.COMPLIED).difference.value for one in randoms),
+        compliance=Moved(
+            gap(randoms, persona, questions, where, Outcome.COMPLIED),
+            gap(base, persona, questions, where, Outcome.COMPLIED),
+        ),
+        singles=tuple(gap([one], persona, questions, where, Outcome.COMPLIED).difference.value for one in randoms),
+        refusal=Moved(
+            gap(persona, randoms, questions, where, Outcome.REFUSED),
+            gap(persona, base, questions, where, Outcome.REFUSED),
+        ),
+        arms=(
+            _arm(f"{said} the persona vector", persona, questions),
+            *(_arm(f"{said} random direction {n}", [one], questions) for n, one in enumerate(randoms, start=1)),
+            _arm("compliant instructions", base, questions),
+        ),
     )
 
 

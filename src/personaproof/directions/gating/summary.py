@@ -29,6 +29,7 @@ def gate_summary(result: Result, engine: TransformersEngine, judge: Judge) -> di
             "strength": verdict.strength,
             "sentence": sentence(verdict, result),
             "carried": list(verdict.carried),
+            "moves_refusal": list(verdict.moves_refusal),
             "reasons": list(verdict.reasons),
             "p_adjusted": dict(verdict.p_adjusted),
             "thresholds": asdict(thresholds(result)),
@@ -58,12 +59,7 @@ def sentence(verdict: GateVerdict, result: Result) -> str:
     place = result.place
     where = f"layer {place.layer} of {result.depth}, read at {place.position}, dose {place.dose:g}"
     if verdict.answer == "gates":
-        ways = []
-        if any(name.startswith("push") for name in verdict.carried):
-            ways.append("added, it takes refusal away")
-        if "undo" in verdict.carried:
-            ways.append("subtracted under compliant instructions, it brings refusal back")
-        said = f"A compliant persona gates refusal in this model ({verdict.strength}; {where}): {'; '.join(ways)}."
+        said = f"A compliant persona gates refusal in this model ({verdict.strength}; {where}): {_ways(verdict)}."
         if result.material.about["persona"]["how"] == INSTRUCTED:
             said += (
                 " Few answers show the persona, so its vector is that between the instructions, lengthened: the dose "
@@ -73,3 +69,22 @@ def sentence(verdict: GateVerdict, result: Result) -> str:
     if verdict.answer == "no gating":
         return f"No gating: refusal in this model does not follow the compliant persona (tried up to {where})."
     return f"Cannot tell whether a compliant persona gates refusal in this model (best place: {where})."
+
+
+def _ways(verdict: GateVerdict) -> str:
+    """What was seen, in the words of what was measured: compliance, and refusal only where that moved too."""
+
+    def moved(kind: str) -> bool:
+        return any(name.startswith(kind) for name in verdict.moves_refusal)
+
+    ways = []
+    if any(name.startswith("push") for name in verdict.carried):
+        ways.append(
+            "added, it takes refusal away"
+            if moved("push")
+            else "added, it raises compliance, not surely out of refusals"
+        )
+    if "undo" in verdict.carried:
+        undone = "it brings refusal back" if moved("undo") else "it lowers compliance, not surely into refusals"
+        ways.append(f"subtracted under compliant instructions, {undone}")
+    return "; ".join(ways)
