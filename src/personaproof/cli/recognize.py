@@ -62,6 +62,7 @@ def recognize(
         recipe_path,
         run_study,
         shared_personas,
+        sharing,
         study_conditions,
         study_layer,
         study_summary,
@@ -90,7 +91,7 @@ def recognize(
     console.print(
         f"{texts:,} texts to write: {writers} personas x {len(panel.questions)} questions x {settings.samples}. "
         f"Each is then scored under each persona, as its own answer and in two questions about its author: "
-        f"{writers * texts:,} surprises and {2 * writers * texts:,} claims, behind shared openings.",
+        f"{writers * texts:,} surprises and {2 * writers * texts:,} claims, {sharing(engine)}.",
         highlight=False,
     )
     identity = {

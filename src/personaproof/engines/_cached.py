@@ -6,13 +6,14 @@ count real tokens only, and padding is masked everywhere.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, cast
 
 import torch
 from torch import Tensor
 from transformers import DynamicCache
-from transformers.cache_utils import DynamicLayer
+from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
 
 from personaproof.engines._plan import Group, content_order, group_by_opening
 
@@ -59,11 +60,25 @@ class RoomyLayer(DynamicLayer):  # type: ignore[misc]
         return grown
 
 
+def shareable_columns(cache: DynamicCache) -> float:
+    """How many columns, padding included, a batch may have if openings are shared, which leaves padding in the middle
+    of rows. Full attention masks it: any number. A sliding window counts it: fewer than the narrowest window has, where
+    nothing leaves it. A recurrent state cannot be masked at all: none."""
+    most = math.inf
+    for layer in cache.layers:
+        if type(layer) is DynamicSlidingWindowLayer:
+            most = min(most, layer.sliding_window - 1)
+        elif type(layer) not in (DynamicLayer, RoomyLayer):
+            return 0
+    return most
+
+
 class CachedBatch:
     """Rows of tokens that have passed through `model`, ready for more."""
 
-    def __init__(self, model: Any, prompts: Sequence[Sequence[int]]) -> None:
-        """Feeds `prompts`; `logits` (rows, vocabulary) then holds the model's raw prediction after each."""
+    def __init__(self, model: Any, prompts: Sequence[Sequence[int]], ahead: int = 0) -> None:
+        """Feeds `prompts`; `logits` (rows, vocabulary) then holds the model's raw prediction after each. `ahead`: the
+        most columns that will be fed after them."""
         self._model = model
         self._device = model.get_input_embeddings().weight.device
         self._cache = DynamicCache(config=model.config)
@@ -71,8 +86,10 @@ class CachedBatch:
         self._cache.layers = [RoomyLayer() if type(layer) is DynamicLayer else layer for layer in layers]
         self._mask = torch.zeros(len(prompts), 0, dtype=torch.bool, device=self._device)
         self._padded = False
-        groups = self._worth_sharing(prompts)
+        self._most_columns = math.inf
+        groups = self._worth_sharing(prompts, ahead)
         if groups:
+            self._most_columns = shareable_columns(self._cache)
             shared = {row: group.shared for group in groups for row in group.rows}
             openings = [list(prompts[group.rows[0]][: group.shared]) for group in groups]
             self._mask = self._mask[: len(groups)]
@@ -105,12 +122,11 @@ class CachedBatch:
         """Whether rows can be dropped: recurrent (linear-attention) layers have no way to."""
         return all(isinstance(layer, DynamicLayer) for layer in self._cache.layers)
 
-    def _worth_sharing(self, prompts: Sequence[Sequence[int]]) -> list[Group]:
-        """Groups of prompts with a common opening, or none where computing it once saves little.
-
-        Openings leave padding in the middle of rows, which full attention masks but a sliding window would count.
-        """
-        if len(prompts) < 2 or not all(type(layer) is RoomyLayer for layer in self._cache.layers):
+    def _worth_sharing(self, prompts: Sequence[Sequence[int]], ahead: int) -> list[Group]:
+        """Groups of prompts with a common opening, or none where computing it once saves little or the model has no way
+        to mask the padding between openings and the rest."""
+        most_columns = shareable_columns(self._cache)
+        if len(prompts) < 2 or not most_columns:
             return []
         groups = group_by_opening(prompts, content_order(prompts, [""] * len(prompts)))
         shared = [group for group in groups if group.shared]
@@ -122,7 +138,10 @@ class CachedBatch:
             group if group.shared else Group(group.rows, max(1, len(prompts[group.rows[0]]) - tail)) for group in groups
         ]
         tail = max(len(prompts[row]) - group.shared for group in groups for row in group.rows)
-        cost = len(groups) * max(group.shared for group in groups) + len(prompts) * tail
+        opening = max(group.shared for group in groups)
+        if opening + tail + ahead > most_columns:
+            return []
+        cost = len(groups) * opening + len(prompts) * tail
         whole = len(prompts) * max(len(prompt) for prompt in prompts)
         return groups if cost <= WORTH_SHARING * whole else []
 
@@ -138,6 +157,8 @@ class CachedBatch:
         return logits[:, -1]
 
     def _feed(self, tokens: Tensor, valid: Tensor, *, all_valid: bool, last_only: bool) -> Tensor:
+        if self._mask.shape[1] + tokens.shape[1] > self._most_columns:
+            raise ValueError("more columns are fed than were said to be ahead, and the padding would fill the window")
         seen = self._mask.sum(-1, keepdim=True)
         positions = (seen + valid.cumsum(-1) - 1).clamp(min=0)
         self._mask = torch.cat([self._mask, valid], dim=1)

@@ -39,9 +39,9 @@ def decode(
 
     Log-probabilities (nats) are those of the unmodified distribution, whatever the settings sample from.
     """
-    batch = CachedBatch(model, prompts)
-    device = batch.logits.device
     steps = max(setting.max_new_tokens for setting in settings)
+    batch = CachedBatch(model, prompts, ahead=steps)
+    device = batch.logits.device
     table = SamplingTable(settings, device)
     uniforms = _uniforms(settings, seeds, steps).to(device)
     limits = torch.tensor([setting.max_new_tokens for setting in settings], device=device)

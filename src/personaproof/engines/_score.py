@@ -23,7 +23,7 @@ def score_batch(model: Any, prompts: Sequence[Sequence[int]], responses: Sequenc
     longest = max(len(response) for response in responses)
     if longest == 0:
         return [[] for _ in responses]
-    batch = CachedBatch(model, prompts)
+    batch = CachedBatch(model, prompts, ahead=longest)
     device = batch.logits.device
     tokens = torch.zeros(len(responses), longest, dtype=torch.long)
     valid = torch.zeros(len(responses), longest, dtype=torch.bool)

@@ -3,24 +3,25 @@
 A path is cut into segments by whoever knows the structure: a persona's opening, a question, a response; or an opening,
 a question about a text, its last words, an answer. Paths with equal leading segments meet in one row of the key-value
 cache, which is copied where they part. Rows are masked and positions count real tokens, so the result is that of
-feeding every path whole.
+feeding every path whole. That is done where the model allows no sharing: see `sharing`.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from typing import Any
 
 import torch
 from torch import Tensor
 from transformers import DynamicCache
-from transformers.cache_utils import DynamicLayer
 
 from personaproof.core import ModelError, Progress
 from personaproof.directions import RESPONSE_MEAN, Passage, anatomy, record
 from personaproof.directions.hooks import at_block_inputs
 from personaproof.engines import TransformersEngine
-from personaproof.engines._cached import CachedBatch
+from personaproof.engines._cached import CachedBatch, shareable_columns
 from personaproof.engines._loading import explain_out_of_memory
 from personaproof.engines._score import LOGIT_BUDGET, _logprobs, score_batch
 
@@ -42,11 +43,13 @@ def score_shared(
     where a path does not fit the context or memory runs out.
     """
     _check(engine, paths)
-    compute = _score_tree if _can_share(engine.model) else _score_whole
+    most_columns = _most_columns(engine)
     scored: dict[int, list[float]] = {}
-    for batch in _batches(paths, engine.batch_size, engine.batch_tokens):
+    for batch in _batches(paths, engine.batch_size, engine.batch_tokens, most_columns):
+        own = [paths[i] for i in batch]
+        compute = _score_tree if sum(_widths(own)) <= most_columns else _score_whole
         with engine._evaluating(), explain_out_of_memory(ModelError, "use a smaller batch size"):
-            rows = compute(engine.model, [paths[i] for i in batch])
+            rows = compute(engine.model, own)
         scored.update(zip(batch, rows, strict=True))
         if progress is not None:
             progress(len(scored), len(paths))
@@ -60,19 +63,42 @@ def shared_response_means(engine: TransformersEngine, paths: Sequence[Path], lay
     otherwise as `score_shared`.
     """
     _check(engine, paths)
-    if not _can_share(engine.model):
-        passages = [Passage(tuple(token for part in path[:-1] for token in part), path[-1]) for path in paths]
-        return record(engine, passages, [RESPONSE_MEAN], layers)[:, 0].double()
+    most_columns = _most_columns(engine)
     means = torch.empty(len(paths), len(layers), anatomy(engine).width, dtype=torch.float64)
-    for batch in _batches(paths, engine.batch_size, engine.batch_tokens):
+    whole: list[int] = []
+    for batch in _batches(paths, engine.batch_size, engine.batch_tokens, most_columns):
+        own = [paths[i] for i in batch]
+        if sum(_widths(own)) > most_columns:
+            whole += batch
+            continue
         with engine._evaluating(), explain_out_of_memory(ModelError, "use a smaller batch size"):
-            means[batch] = _means_tree(engine, [paths[i] for i in batch], layers)
+            means[batch] = _means_tree(engine, own, layers)
+    if whole:
+        passages = [Passage(tuple(chain.from_iterable(paths[i][:-1])), paths[i][-1]) for i in whole]
+        means[whole] = record(engine, passages, [RESPONSE_MEAN], layers)[:, 0].double()
     return means
 
 
-def _can_share(model: Any) -> bool:
-    """A sliding window would count the padding between segments, and a recurrent state cannot be masked at all."""
-    return all(type(layer) is DynamicLayer for layer in DynamicCache(config=model.config).layers)
+def sharing(engine: TransformersEngine) -> str:
+    """How far openings are shared with this model, to end a sentence about work with."""
+    most_columns = _most_columns(engine)
+    if most_columns == math.inf:
+        return "behind shared openings"
+    if most_columns:
+        return (
+            f"behind shared openings where a batch is under {most_columns + 1:,} tokens long, the model's sliding "
+            "window, and whole otherwise, which is slower"
+        )
+    return "each whole, which is slower: this model's layers allow no sharing of openings"
+
+
+def _most_columns(engine: TransformersEngine) -> float:
+    return shareable_columns(DynamicCache(config=engine.model.config))
+
+
+def _widths(paths: Sequence[Path]) -> list[int]:
+    """Columns of each segment when these paths are computed together."""
+    return [max(map(len, segments)) for segments in zip(*paths, strict=True)]
 
 
 def common_opening(sequences: Sequence[tuple[int, ...]]) -> int:
@@ -98,15 +124,17 @@ def _check(engine: TransformersEngine, paths: Sequence[Path]) -> None:
         )
 
 
-def _batches(paths: Sequence[Path], most_rows: int, most_tokens: int) -> Iterator[list[int]]:
-    """Indices of paths of like length, those that begin alike next to each other."""
+def _batches(paths: Sequence[Path], most_rows: int, most_tokens: int, most_columns: float) -> Iterator[list[int]]:
+    """Indices of paths of like length, those that begin alike next to each other; none that can be shared is put to one
+    that makes the batch wider than `most_columns`."""
     order = sorted(range(len(paths)), key=lambda i: (sum(map(len, paths[i][1:])) // BUCKET, paths[i]))
     batch: list[int] = []
     widths: tuple[int, ...] = ()
     for index in order:
         own = tuple(map(len, paths[index]))
         grown = tuple(map(max, widths, own)) if batch else own
-        if batch and (len(batch) == most_rows or (len(batch) + 1) * sum(grown) > most_tokens):
+        full = len(batch) == most_rows or (len(batch) + 1) * sum(grown) > most_tokens
+        if batch and (full or sum(widths) <= most_columns < sum(grown)):
             yield batch
             batch, grown = [], own
         batch.append(index)
@@ -116,7 +144,7 @@ def _batches(paths: Sequence[Path], most_rows: int, most_tokens: int) -> Iterato
 
 
 def _score_whole(model: Any, paths: Sequence[Path]) -> list[list[float]]:
-    prompts = [[token for segment in path[:-1] for token in segment] for path in paths]
+    prompts = [list(chain.from_iterable(path[:-1])) for path in paths]
     return score_batch(model, prompts, [path[-1] for path in paths])
 
 
@@ -162,7 +190,7 @@ def _feed_contexts(model: Any, paths: Sequence[Path]) -> tuple[CachedBatch, Tens
     """All segments but the last, each distinct beginning once: the batch, a row a distinct context; the logits
     (contexts, vocabulary) after each; and for every path the row of its context."""
     nodes = _distinct([path[:1] for path in paths])
-    batch = CachedBatch(model, [node[-1] for node in nodes])
+    batch = CachedBatch(model, [node[-1] for node in nodes], ahead=sum(_widths(paths)[1:]))
     logits = batch.logits
     for depth in range(2, len(paths[0])):
         below = _distinct([path[:depth] for path in paths])
