@@ -7,6 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from personaproof.cli import _models
+from personaproof.cli.gate import gate
+from personaproof.core import ModelError
+
 Run = Callable[..., subprocess.CompletedProcess[str]]
 SMALL = [
     flag
@@ -21,6 +25,17 @@ SMALL = [
     )
     for flag in ("--set", setting)
 ]
+
+
+def test_a_study_without_a_rater_is_refused_before_anything_is_loaded_or_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded: list[str] = []
+    monkeypatch.setattr(_models, "open_engine", lambda model, **_: loaded.append(model))
+    with pytest.raises(ModelError, match="--trait-model"):
+        gate("any/model", out=tmp_path / "run")
+    assert not loaded
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.long

@@ -94,6 +94,7 @@ def gate(
         gate_recipe,
         gate_summary,
         make_material,
+        needs_rater,
         plan_questions,
         planned_answers,
         run_study,
@@ -107,6 +108,10 @@ def gate(
         raise ModelError("the study works inside the model, so it needs the weights; give a local folder or a Hub id.")
     settings = load_recipe(GateRecipe, gate_recipe(recipe or (ORGANISM if model == ORGANISM else "gate")), set_)
     trait, roles = load_trait(settings.trait), load_roles(settings.roles)
+    given = None if persona_direction is None else load_direction(persona_direction)
+    if given is None and trait_model is None and not trait.harmful:
+        # Before any weights are loaded, and before a manifest without a rater could stand in OUT.
+        raise needs_rater(trait)
     inputs = Inputs()
     default_harmful, default_benign, _ = default_sources(model)
     harmful = inputs.requests(requests or default_harmful, harmful=True)
@@ -121,7 +126,6 @@ def gate(
         trait_judge = RubricTraitJudge(open_engine(trait_model, base_url=address_for(trait_model, base_url)))
     else:
         trait_judge = None
-    given = None if persona_direction is None else load_direction(persona_direction)
     if given is not None:
         check_fits(given, engine, same_weights=False)
     framing = resolve_framing(settings.framing, engine.supports_system)

@@ -1,7 +1,7 @@
 """The gating study: whether, where and how strongly a compliant persona decides if a model refuses."""
 
 from personaproof.directions.gating.kept import Kept
-from personaproof.directions.gating.material import Material, make_material
+from personaproof.directions.gating.material import Material, make_material, needs_rater
 from personaproof.directions.gating.outcomes import Cell, Outcome, classify
 from personaproof.directions.gating.place import Place
 from personaproof.directions.gating.questions import Context, Plan, Question, Questions, plan_questions
@@ -33,6 +33,7 @@ __all__ = [
     "gate_summary",
     "judge_gate",
     "make_material",
+    "needs_rater",
     "plan_questions",
     "planned_answers",
     "run_study",

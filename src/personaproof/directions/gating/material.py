@@ -149,6 +149,15 @@ def make_material(
     )
 
 
+def needs_rater(trait: TraitPack) -> ModelError:
+    """What to say where nobody rates the answers to a pack of harmless questions."""
+    return ModelError(
+        f"the trait pack {trait.name!r} asks harmless questions, so a chat model must rate who is compliant: "
+        "name one with --trait-model, use a pack of harmful requests (--set trait=FILE), or give a persona direction "
+        "(--persona-direction)."
+    )
+
+
 def _persona(
     engine: TransformersEngine,
     trait: TraitPack,
@@ -163,10 +172,7 @@ def _persona(
     if given is not None:
         return _given(engine, given)
     if judge is None:
-        raise ModelError(
-            f"the trait pack {trait.name!r} asks harmless questions, so a chat model must rate who is compliant: "
-            "name one with --trait-model, use a pack of harmful requests, or give a persona direction."
-        )
+        raise needs_rater(trait)
     try:
         found = persona_vectors(engine, trait, judge, sampling=sampling, seed=seed)
     except DataError as error:
