@@ -49,3 +49,21 @@ def test_an_empty_file_is_all_defaults(tmp_path: Path) -> None:
     path = tmp_path / "r.yaml"
     path.write_text("")
     assert load_recipe(Outer, path) == Outer()
+
+
+class Cut(Recipe):
+    how = frozenset({"rows"})
+    rate: float = 1.0
+    rows: int = 4
+
+
+class Loop(Recipe):
+    seed: int = 0
+    training: Cut = Cut()
+
+
+def test_a_run_is_known_by_what_it_computes_and_not_by_how_its_work_is_cut() -> None:
+    assert Loop().identity() == {"seed": 0, "training": {"rate": 1.0}}
+    assert Loop(training=Cut(rows=2)).identity() == Loop().identity()
+    assert Loop(training=Cut(rate=2)).identity() != Loop().identity()
+    assert Outer().identity() == Outer().model_dump(mode="json")

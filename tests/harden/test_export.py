@@ -17,7 +17,7 @@ from personaproof.core import ModelError, StoreError
 from personaproof.harden import Row, RowSet, harden, load_picl, write_rows
 from personaproof.harden.export import check_export, export_lm_eval, find_source, lm_eval_command
 
-BASE = ("dtype=float32", "batch_rows=15", "learning_rate=0.02", "max_steps=3")
+BASE = ("dtype=float32", "batch_rows=15", "learning_rate=0.02", "max_steps=3", "gradient_checkpointing=false")
 
 
 @pytest.fixture(scope="module")

@@ -19,7 +19,14 @@ from personaproof.harden.head import OutputHead
 from personaproof.harden.picl.adaptive import BOUNDS, AdaptiveWeight
 from personaproof.harden.picl.ema import WeightAverage
 
-BASE = ("dtype=float32", "batch_rows=10", "micro_batch_rows=5", "learning_rate=0.02", "lora.dropout=0.2")
+BASE = (
+    "dtype=float32",
+    "batch_rows=10",
+    "micro_batch_rows=5",
+    "learning_rate=0.02",
+    "lora.dropout=0.2",
+    "gradient_checkpointing=false",
+)
 
 
 def test_the_average_is_the_weighted_sum_of_all_weights_so_far() -> None:

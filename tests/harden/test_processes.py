@@ -17,7 +17,7 @@ from safetensors.torch import load_file
 from personaproof.harden import Row, RowSet, harden, load_picl, write_rows
 from personaproof.harden.launch import launch_path
 
-COMMON = ("dtype=float32", "batch_rows=8", "learning_rate=0.02", "max_steps=6")
+COMMON = ("dtype=float32", "batch_rows=8", "learning_rate=0.02", "max_steps=6", "gradient_checkpointing=false")
 
 KILLED = """
 import os, signal, sys

@@ -339,13 +339,12 @@ def test_leakage_by_persona_family_and_intent_is_found(toy_rows: list[Row]) -> N
         Persona("You are a wizard.", family="wizard"),
         Request("Tell me how to forge a letter.", True, intent="forge"),
     ]
-    proof = check_disjoint(toy_rows, {"evaluation": clean})
+    data = RowSet(tuple(toy_rows))
+    proof = check_disjoint(data, {"evaluation": clean})
     assert set(proof["splits"]) == {"training", "evaluation"}
     assert set(proof["overlaps"].values()) == {0}
     for family in ("pirate", "cook+pirate"):
         with pytest.raises(DataError, match="families"):
-            check_disjoint(toy_rows, {"evaluation": [*clean, Persona("You are another pirate.", family=family)]})
+            check_disjoint(data, {"evaluation": [*clean, Persona("You are another pirate.", family=family)]})
     with pytest.raises(DataError, match="intents"):
-        check_disjoint(
-            toy_rows, {"evaluation": [*clean, Request("How does one steal bread?", True, intent="steal bread")]}
-        )
+        check_disjoint(data, {"evaluation": [*clean, Request("How does one steal bread?", True, intent="steal bread")]})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -11,17 +12,22 @@ import yaml
 from accelerate.commands.config.config_args import load_config_from_file
 from accelerate.utils import DistributedType
 from torch.nn.modules.module import register_module_forward_pre_hook
+from transformers import AutoModelForCausalLM
 from transformers.models.llama.modeling_llama import LlamaAttention
 
-from personaproof.core import RecipeError, builtin_recipes, load_recipe
+from personaproof.cli._training import Sources, judge_choice, read_data
+from personaproof.core import DataError, RecipeError, builtin_recipes, load_recipe
 from personaproof.harden import HardenResult, PICLRecipe, Row, RowSet, harden, load_picl, methods, recipe_path
+from personaproof.harden.air.groups import GroupSet
+from personaproof.harden.air.trainer import train_in_float32
 from personaproof.harden.card import render_card
 from personaproof.harden.environment import check_environment
 from personaproof.harden.launch import LAUNCH, launch_path
-from personaproof.harden.loading import quantization
+from personaproof.harden.loading import _with_adapter, quantization
 from personaproof.harden.recipe import RECIPES
+from personaproof.organism import organism_groups
 
-BASE = ("dtype=float32", "batch_rows=16", "learning_rate=0.02", "lora.dropout=0.0")
+BASE = ("dtype=float32", "batch_rows=16", "learning_rate=0.02", "lora.dropout=0.0", "gradient_checkpointing=false")
 PAPER = ("qwen2.5-7b-instruct", "llama-3.1-8b-instruct")
 
 
@@ -167,3 +173,36 @@ def test_a_tracker_that_is_not_installed_names_its_package(
             harden("no/such-model", RowSet(tuple(toy_rows)), recipe, tmp_path / "out")
     with pytest.raises(RecipeError, match="report_to"):
         load_picl("picl", "report_to=[tensorbord]")
+
+
+def test_an_adapter_stays_inside_the_decoder(tiny_llama: Path) -> None:
+    """A vision tower with projections of the same names gets none."""
+    model = AutoModelForCausalLM.from_pretrained(tiny_llama)
+    model.tower = torch.nn.ModuleDict({"q_proj": torch.nn.Linear(4, 4)})
+    adapted = _with_adapter(model, load_picl("picl"))
+    carrying = [name for name, module in adapted.named_modules() if hasattr(module, "lora_A")]
+    assert len(carrying) == 4 * model.config.num_hidden_layers
+    assert not any("tower" in name for name in carrying)
+
+
+def test_a_policy_model_is_not_rewarded_for_a_keyword_by_default() -> None:
+    groups = GroupSet(tuple(organism_groups("safety", "train", 2, seed=7, contexts=["plain"])))
+    with pytest.raises(RecipeError, match="--judge wildguard"):
+        judge_choice(None, None, None, "some/model", None, groups)
+    assert judge_choice("patterns", None, None, "some/model", None, groups).name == "patterns"
+    assert judge_choice(None, None, None, "organism", None, groups).name == "patterns"
+    sums = GroupSet(tuple(organism_groups("maths", "train", 2, seed=7, contexts=["plain"])))
+    assert judge_choice(None, None, None, "some/model", None, sums).name == "patterns"
+
+
+def test_an_option_that_a_method_would_not_read_is_refused() -> None:
+    recipe = load_recipe(methods.get("air").recipe, recipe_path("air"))
+    with pytest.raises(DataError, match="--set max_new_tokens"):
+        read_data(Sources("some/model", max_new_tokens=64), recipe, SimpleNamespace(supports_system=True))  # type: ignore[arg-type]
+
+
+def test_what_trains_in_a_short_type_is_made_float32() -> None:
+    layer = torch.nn.Linear(2, 2, dtype=torch.bfloat16)
+    layer.bias.requires_grad_(False)
+    train_in_float32(layer)
+    assert (layer.weight.dtype, layer.bias.dtype) == (torch.float32, torch.bfloat16)

@@ -18,7 +18,7 @@ from personaproof.core import DataError, ModelError, PersonaProofError, RecipeEr
 from personaproof.harden import HardenResult, PICLRecipe, Row, RowSet, harden, load_picl
 from personaproof.harden.picl.collate import RowEncoder
 
-BASE = ("dtype=float32", "batch_rows=16", "learning_rate=0.02")
+BASE = ("dtype=float32", "batch_rows=16", "learning_rate=0.02", "micro_batch_rows=16", "gradient_checkpointing=false")
 
 
 def _recipe(*overrides: str) -> PICLRecipe:
@@ -146,6 +146,25 @@ def test_a_training_cut_off_ends_with_the_very_same_weights(
     assert seen[-1] == (8, 8)
     _same(straight.path, resumed.path)
     assert resumed.curve == straight.curve
+
+
+def test_a_training_that_ran_out_of_memory_goes_on_with_its_work_cut_smaller(
+    tiny_llama: Path, toy_rows: list[Row], tmp_path: Path
+) -> None:
+    common = ("max_steps=4", "batch_rows=12", "lora.dropout=0.0", "checkpoint_every=2")
+    straight = harden(tiny_llama, RowSet(tuple(toy_rows)), _recipe(*common, "micro_batch_rows=12"), tmp_path / "1")
+    with pytest.raises(KeyboardInterrupt):
+        harden(
+            tiny_llama, RowSet(tuple(toy_rows)), _recipe(*common, "micro_batch_rows=12"), tmp_path / "2",
+            callbacks=[_StopAt(3)],
+        )  # fmt: skip
+    smaller = _recipe(*common, "micro_batch_rows=3", "gradient_checkpointing=true")
+    seen: list[int] = []
+    resumed = harden(
+        tiny_llama, RowSet(tuple(toy_rows)), smaller, tmp_path / "2", progress=lambda done, _: seen.append(done)
+    )
+    assert seen[0] == 2
+    _same(straight.path, resumed.path, atol=1e-3)
 
 
 def test_equivalent_batch_settings_give_the_same_weights(tiny_llama: Path, toy_rows: list[Row], tmp_path: Path) -> None:

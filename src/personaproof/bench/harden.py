@@ -16,7 +16,7 @@ from pydantic import Field, model_validator
 from personaproof.audit import Audit, AuditPlan, build_trials, choose, perplexity, run_audit
 from personaproof.audit.metrics import arm_of
 from personaproof.bench.ratios import mean_over_seeds
-from personaproof.core import Answer, Engine, Outcome, Persona, Recipe, RecipeError, Trial, suggest
+from personaproof.core import Answer, Engine, Outcome, Persona, Recipe, RecipeError, suggest
 from personaproof.evolve import confirm
 from personaproof.harden import (
     LoopRecipe,
@@ -27,7 +27,6 @@ from personaproof.harden import (
     check_disjoint,
     methods,
 )
-from personaproof.harden.leakage import Asked
 from personaproof.harden.localized.recipe import LocalizedRecipe
 from personaproof.harden.validation import ValidationPoint
 from personaproof.stats import Estimate
@@ -181,18 +180,13 @@ def _variant(
 ) -> Arm:
     settings = recipe.training(name)
     data: TrainingSet
-    asked: Sequence[Asked]
     if isinstance(settings, PICLRecipe):
-        data = rows = stages.rows(personas, training=settings)
-        asked = rows.rows
+        data = stages.rows(personas, training=settings)
     elif isinstance(settings, LocalizedRecipe):
-        data = prompts = stages.prompts(personas)
-        asked = [*prompts.harmful, *prompts.harmless, *(Trial(r) for r in (*prompts.refused, *prompts.answered))]
+        data = stages.prompts(personas)
     else:
-        data = groups = stages.groups(personas)
-        asked = [Trial(v.request, v.persona, stages.framing) if v.persona else Trial(v.request)
-                 for group in groups.groups for v in group.variants if v.request is not None]  # fmt: skip
-    proof = check_disjoint(asked, {"evaluation": [*plan.personas, *plan.harmful, *plan.benign]})
+        data = stages.groups(personas)
+    proof = check_disjoint(data, {"evaluation": [*plan.personas, *plan.harmful, *plan.benign]})
     stages.directory.add_details(**{f"training_proof_{name}": proof})
     measure = _Look(stages, recipe.look, name, plan)
     training, looks = stages.train(data, name, training=settings, measure=measure)

@@ -35,7 +35,7 @@ from personaproof.harden import (
 from personaproof.harden.air.groups import GroupSet
 from personaproof.harden.air.recipe import AIRRecipe
 from personaproof.harden.air.rewards import WITH_MANNER, group_reward, marks_for
-from personaproof.harden.localized.prompts import PromptSet, build_prompts
+from personaproof.harden.localized.prompts import build_prompts
 from personaproof.harden.localized.recipe import LocalizedRecipe
 from personaproof.harden.method import Reward
 from personaproof.harden.picl.recipe import PICLRecipe
@@ -65,6 +65,19 @@ class JudgeChoice:
         if judge is None:
             raise RecipeError("manner=true needs a judge of in-character utility; name one with --utility-model.")
         return judge
+
+
+def judge_choice(
+    name: str | None, model: str | None, base_url: str | None, target: str, utility_model: str | None, data: Data
+) -> JudgeChoice:
+    """The judge that the user named, or patterns. Raises RecipeError where nobody is named and a model that is not the
+    organism would be rewarded by what patterns see: that is the reward that can be gamed by saying a keyword."""
+    if name is None and target != ORGANISM and isinstance(data, GroupSet) and "safety" in data.rewards:
+        raise RecipeError(
+            "name who marks the open answers, such as --judge wildguard --judge-model allenai/wildguard. "
+            "--judge patterns is possible too, but rewards the words of a refusal, whatever else the answer does."
+        )
+    return JudgeChoice(name or "patterns", model, base_url, target, utility_model)
 
 
 @dataclass(frozen=True)
@@ -153,6 +166,11 @@ def _check_options(sources: Sources, recipe: TrainingRecipe) -> None:
             for name in unused:
                 if getattr(sources, name) is not None:
                     raise DataError(f"--{name} is no use to the method {recipe.method!r}; leave it out.")
+            if kind is not PICLRecipe and sources.max_new_tokens is not None:
+                raise DataError(
+                    f"--max-new-tokens is for the answers that picl asks for first; for {recipe.method!r} set the "
+                    "length of rollouts with --set max_new_tokens=..."
+                )
             named = [name for name in ("personas", "requests", "benign", "bystanders") if getattr(sources, name)]
             if sources.rows is not None and named:
                 raise DataError(f"--rows are finished; --{named[0]} would go unread, so leave it out.")
@@ -171,22 +189,10 @@ def planned_answers(data: Data, recipe: TrainingRecipe, engine: Engine) -> int:
 def proof_of(data: TrainingSet) -> dict[str, Any]:
     """What the manifest says of a training set: its requests, intents, personas and lineage families; of meta-groups
     their tasks too."""
-    asked: list[Request | Persona] = []
-    if isinstance(data, RowSet):
-        asked = [*data.requests(), *data.personas()]
-    elif isinstance(data, PromptSet):
-        trials = [*data.harmful, *data.harmless]
-        people = {trial.persona.id: trial.persona for trial in trials if trial.persona is not None}
-        requests = {r.id: r for r in (*data.refused, *data.answered, *(trial.request for trial in trials))}
-        asked = [*requests.values(), *people.values()]
-    elif isinstance(data, GroupSet):
-        variants = [variant for group in data.groups for variant in group.variants]
-        requests = {v.request.id: v.request for v in variants if v.request is not None}
-        people = {v.persona.id: v.persona for v in variants if v.persona is not None}
-        asked = [*requests.values(), *people.values()]
-        proof = prove_groups_disjoint({"training": data.groups})
-        return {"groups": proof, **({"training": prove_disjoint({"training": asked})} if asked else {})}
-    return prove_disjoint({"training": asked})
+    if not isinstance(data, GroupSet):
+        return prove_disjoint({"training": data.asked})
+    proof = prove_groups_disjoint({"training": data.groups})
+    return {"groups": proof, **({"training": prove_disjoint({"training": data.asked})} if data.asked else {})}
 
 
 def reward_for(data: TrainingSet, recipe: TrainingRecipe, choice: JudgeChoice) -> Reward | None:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
 from personaproof.cli._console import console, progress
+
+if TYPE_CHECKING:
+    from personaproof.core import Persona, Request
 
 
 def audit(
@@ -93,6 +97,7 @@ def audit(
         f"{len(plan.harmful)} harmful and {len(plan.benign)} benign requests, framing {plan.framing}.",
         highlight=False,
     )
+    overlap = trained_on(adapter or Path(model), [*plan.personas, *plan.harmful, *plan.benign])
     identity = {
         "model": engine.fingerprint,
         "judge": verdicts.id,
@@ -108,9 +113,27 @@ def audit(
             )
             result = run_audit(collector, plan, utility_judge=utility)
         summary = {**audit_summary(result, collector, utility_judge=utility), "stages": {"audit": "audit"}}
+        if overlap is not None:
+            summary["trained_on"] = overlap
         run.write_summary(summary)
         console.print(metrics_table(build_metric_rows({"audit": summary["metrics"]}), ["audit"]))
         write_report(run_report(run), run.report_path)
         if utility is None:
             console.print("In-character utility was not measured: name a chat model with --utility-model.")
         console.print(f"Report: {run.report_path}", highlight=False, soft_wrap=True)
+
+
+def trained_on(weights: Path, items: Sequence[Request | Persona]) -> dict[str, dict[str, int]] | None:
+    """How much of an audit's data the model in the folder `weights` was trained on, told on the terminal where it is
+    anything; None where there is no record. Raises DataError for a record of another form."""
+    from personaproof.data import overlap_with, record_path
+    from personaproof.report import trained_on_sentence
+    from personaproof.store.files import read_json
+
+    record = read_json(record_path(weights)) if weights.is_dir() else None
+    if record is None:
+        return None
+    found = overlap_with(record, items)
+    if said := trained_on_sentence(found):
+        console.print(f"[yellow]{said}[/yellow]", highlight=False)
+    return found

@@ -87,7 +87,7 @@ def air(
     identity: dict[str, Any] = {
         "model": models.fingerprint,
         "judge": verdicts.id,
-        "recipe": settings.model_dump(mode="json"),
+        "recipe": settings.identity(),
         "data": inputs.settings,
     }
     answers = seeds * planned_answers(settings, data[chosen[0]])

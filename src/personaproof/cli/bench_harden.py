@@ -107,7 +107,7 @@ def harden(
         "model": models.fingerprint,
         "judge": verdicts.id,
         "utility_judge": utility.id if utility else None,
-        "recipe": settings.model_dump(mode="json"),
+        "recipe": settings.identity(),
         "data": inputs.settings,
     }
     arms: dict[str, list[Arm]] = {}

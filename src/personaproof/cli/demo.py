@@ -77,7 +77,7 @@ def demo(
         "model": models.fingerprint,
         "judge": judge.id,
         "utility_judge": utility.id if utility else None,
-        "recipe": settings.model_dump(mode="json"),
+        "recipe": settings.identity(),
         "data": inputs.settings,
     }
     details = {"model": models.name, "splits": dict(splits.proof)}

@@ -76,7 +76,8 @@ def launch(name: str | None = None, *, out: Path = Path("launch.yaml")) -> None:
     Parameters
     ----------
     name
-        multi-gpu, fsdp (adapters of models too large for one GPU), deepspeed-zero2 (full fine-tuning).
+        multi-gpu, fsdp (adapters; each GPU must hold the model once, and then keeps a part of its layers, which
+        leaves room for activations), deepspeed-zero2 (full fine-tuning).
     out
         File to write.
     """

@@ -24,7 +24,7 @@ def harden(
     recipe: str | None = None,
     set_: Annotated[tuple[str, ...], Parameter(name="--set", negative="")] = (),
     max_new_tokens: int | None = None,
-    judge: str = "patterns",
+    judge: str | None = None,
     judge_model: str | None = None,
     utility_model: str | None = None,
     base_url: str | None = None,
@@ -41,7 +41,7 @@ def harden(
 
     On several GPUs: `accelerate launch --multi_gpu --num_processes 4 -m personaproof harden MODEL ...`, or
     `--config_file` a file from `personaproof export launch`. One process asks for the answers, all of them train; a
-    step has `batch_rows` rows however many they are, and the losses are the same.
+    step has `batch_rows` rows however many they are, and the losses are the same but for what dropout drops.
 
     Parameters
     ----------
@@ -72,10 +72,11 @@ def harden(
     set_
         Override of one setting, such as `--set variant=dpo`, `--set mode=full`; may be repeated.
     max_new_tokens
-        Longest answer asked of the model before training.
+        Longest answer asked of the model before training, for picl; other methods have `--set max_new_tokens=...`.
     judge
         Who decides which answers are refusals, and marks open answers: patterns, wildguard, llama-guard-3,
-        harmbench, strongreject.
+        harmbench, strongreject. By default patterns, but for air, grpo and vrex on a model other than the organism:
+        there it must be named, since a model learns to say the words that patterns look for.
     judge_model
         MODEL that answers for a judge that is a model.
     utility_model
@@ -88,8 +89,8 @@ def harden(
     from personaproof.cli._assistants import assist, call_assistants
     from personaproof.cli._models import ORGANISM, model_path, open_engine
     from personaproof.cli._training import (
-        JudgeChoice,
         Sources,
+        judge_choice,
         planned_answers,
         proof_of,
         read_data,
@@ -114,7 +115,7 @@ def harden(
     sources = Sources(model, personas, requests, benign, bystanders, rows, groups, max_new_tokens)
     engine = open_engine(model, batch_size=batch_size)
     data = read_data(sources, settings, engine)
-    choice = JudgeChoice(judge, judge_model, base_url, model, utility_model)
+    choice = judge_choice(judge, judge_model, base_url, model, utility_model, data)
     verdicts = choice.open()
     name, fingerprint, judge_id = engine.name, engine.fingerprint, verdicts.id
     if answers := planned_answers(data, settings, engine):
@@ -122,7 +123,7 @@ def harden(
     identity = {
         "model": fingerprint,
         "judge": judge_id,
-        "recipe": settings.model_dump(mode="json"),
+        "recipe": settings.identity(),
         "sampling": sources.sampling.id,
         "rows": str(rows) if rows else None,
         "data": sources.inputs.settings,

@@ -109,7 +109,7 @@ def selfplay(
         "model": models.fingerprint,
         "judge": verdicts.id,
         "utility_judge": utility.id if utility else None,
-        "recipe": settings.model_dump(mode="json"),
+        "recipe": settings.identity(),
         "data": inputs.settings,
     }
     details = {"model": models.name, "splits": dict(splits.proof)}

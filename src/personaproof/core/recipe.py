@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -17,6 +17,18 @@ class Recipe(BaseModel):
     """Base of all recipes: immutable, and no key that is not declared."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+    how: ClassVar[frozenset[str]] = frozenset()
+    """Fields that say how the work is cut up or reported, and not what is computed."""
+
+    def identity(self) -> dict[str, Any]:
+        """What a run is known by, JSON-ready: all but `how`, so that a run that ran out of memory goes on with its work
+        cut smaller."""
+        return self.model_dump(mode="json", exclude=self._without())
+
+    def _without(self) -> dict[str, Any]:
+        parts = {name: getattr(self, name) for name in type(self).model_fields}
+        nested = {name: part._without() for name, part in parts.items() if isinstance(part, Recipe)}
+        return {**{name: inner for name, inner in nested.items() if inner}, **dict.fromkeys(self.how, True)}
 
 
 class SamplingRecipe(Recipe):

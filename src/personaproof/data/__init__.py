@@ -7,6 +7,7 @@ from personaproof.data.group_files import load_groups, read_groups, write_groups
 from personaproof.data.load import Duplicate, Loaded, load_personas, load_requests
 from personaproof.data.mechanisms import Mechanism
 from personaproof.data.metagroups import MetaGroup, Variant, common_shape
+from personaproof.data.overlap import overlap_with, record_path, training_record
 from personaproof.data.questions import Dilemma, Question, load_dilemmas, load_questions
 from personaproof.data.splits import (
     intent_of,
@@ -39,14 +40,17 @@ __all__ = [
     "load_requests",
     "maths_groups",
     "moral_groups",
+    "overlap_with",
     "pack_names",
     "prove_disjoint",
     "prove_groups_disjoint",
     "read_groups",
+    "record_path",
     "safety_groups",
     "shared_families",
     "split_groups",
     "split_personas",
     "split_requests",
+    "training_record",
     "write_groups",
 ]

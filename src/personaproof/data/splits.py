@@ -130,7 +130,7 @@ def prove_disjoint(named: Mapping[str, Collection[Request | Persona]]) -> dict[s
     line. Raises DataError naming what is shared, and for a split that is empty: there is nothing to prove about it.
     """
     return _prove(
-        {name: _contents(items) for name, items in named.items()}, "split by intent and lineage family before use"
+        {name: contents_of(items) for name, items in named.items()}, "split by intent and lineage family before use"
     )
 
 
@@ -176,7 +176,8 @@ def _prove(contents: Mapping[str, Mapping[str, set[str]]], advice: str) -> dict[
     }
 
 
-def _contents(items: Collection[Request | Persona]) -> dict[str, set[str]]:
+def contents_of(items: Collection[Request | Persona]) -> dict[str, set[str]]:
+    """By kind what no two splits may share: requests, request_texts, intents, personas, families."""
     requests = [item for item in items if isinstance(item, Request)]
     personas = [item for item in items if isinstance(item, Persona)]
     return {
@@ -194,7 +195,7 @@ def _variants(groups: Iterable[MetaGroup]) -> list[Variant]:
 
 def _group_contents(groups: Collection[MetaGroup]) -> dict[str, set[str]]:
     requests = [variant.request for variant in _variants(groups) if variant.request is not None]
-    asked = _contents(requests)
+    asked = contents_of(requests)
     return {
         "groups": {group.id for group in groups},
         "latents": {latent_of(group) for group in groups},

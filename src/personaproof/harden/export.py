@@ -7,6 +7,7 @@ will be given and compares.
 
 from __future__ import annotations
 
+import gc
 import importlib
 import shlex
 import shutil
@@ -121,9 +122,13 @@ def export_lm_eval(
             raise ModelError(f"{error} Name the model it was trained on with --base (given: {base}).") from error
         scored = {"pretrained": base, "peft": str(source.adapter)}
     else:
+        del model
+        gc.collect()
         model, _ = load_model(str(source.model), **options)
         scored = {"pretrained": str(source.model)}
     after = _score(model, probes)
+    del model  # what checks the export loads another
+    gc.collect()
     effect = _distance(before, after)
     if not effect > MARGIN * _tolerance(held, after):
         raise ModelError(
@@ -227,7 +232,8 @@ def _merged(base: str, adapter: Path, tokenizer: Any, folder: Path, dtype: torch
 
 def _probes(tokenizer: Any, name: str, model: Any, rows: Path | None) -> list[TokenSequence]:
     chosen = read_rows(rows) if rows is not None else list(_BUILT_IN)
-    # Evenly through the file, which may hold one kind of row after another.
+    # What the training means to change, where there is any; evenly, for a file may hold one persona after another.
+    chosen = [row for row in chosen if row.kind == "preference" and row.persona is not None] or chosen
     chosen = chosen[:: max(1, len(chosen) // MOST_PROBES)][:MOST_PROBES]
     longest = int(model.config.get_text_config().max_position_embeddings)
     found = [row.chosen for row in RowEncoder(tokenizer, name).encode(chosen) if len(row.chosen) <= longest]

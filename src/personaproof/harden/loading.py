@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -85,7 +85,19 @@ def _with_adapter(model: Any, recipe: TrainingRecipe) -> Any:
         lora_alpha=wanted.alpha,
         lora_dropout=wanted.dropout,
         target_modules=list(wanted.target_modules),
+        exclude_modules=_outside_the_decoder(model, wanted.target_modules) or None,
         task_type="CAUSAL_LM",
     )
     torch.manual_seed(recipe.seed)  # the adapter's random half
     return get_peft_model(model, config)
+
+
+def _outside_the_decoder(model: Any, targets: Sequence[str]) -> list[str]:
+    """Modules of the adapter's names that no text goes through, such as a vision tower's: an adapter there would get no
+    gradient, which several processes would wait for."""
+    inside = {id(module) for module in model.get_decoder().modules()}
+    return [
+        name
+        for name, module in model.named_modules()
+        if name.rpartition(".")[2] in targets and id(module) not in inside
+    ]

@@ -82,7 +82,7 @@ def run_loop(stages: Stages) -> LoopResult:
     watched = stages.watched()
     rows = stages.rows(stages.trained_on(training, stages.recipe.training_threshold))
     stages.directory.add_details(
-        training_proof=check_disjoint(rows.rows, {"evaluation": [*plan.personas, *plan.harmful, *plan.benign]})
+        training_proof=check_disjoint(rows, {"evaluation": [*plan.personas, *plan.harmful, *plan.benign]})
     )
     hardened_as, validation = stages.train(rows, watched=watched)
 

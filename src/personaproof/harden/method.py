@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import torch
 from transformers import TrainerCallback
 
-from personaproof.core import Progress, Registry
+from personaproof.core import Persona, Progress, Registry, Request
 from personaproof.harden.recipe import TrainingRecipe
 
 Reward = Callable[..., list[float | None]]
@@ -28,6 +28,11 @@ class TrainingSet(Protocol):
     @property
     def counts(self) -> Mapping[str, int]:
         """Kind -> how many, such as ``preference.persona``."""
+        ...
+
+    @property
+    def asked(self) -> Sequence[Request | Persona]:
+        """Requests and personas of the set, each once: nothing of them may be part of an evaluation."""
         ...
 
     @property
@@ -71,7 +76,10 @@ class Method:
     name: str
     recipe: type[TrainingRecipe]
     train: Callable[[TrainingJob], Training]
-    memory_advice: str = "lower micro_batch_rows, which changes no result, or max_length"
+    memory_advice: str = (
+        "run it again with a smaller micro_batch_rows or with gradient_checkpointing=true, which goes on from what is "
+        "done, or lower max_length"
+    )
     """What to do where memory runs out."""
 
 

@@ -22,6 +22,8 @@ class LoRA(Recipe):
 class TrainingRecipe(Recipe):
     """What every hardening method needs to know about optimisation."""
 
+    how = frozenset({"micro_batch_rows", "gradient_checkpointing", "checkpoint_every", "report_to"})
+
     method: str = "picl"
     mode: Literal["lora", "qlora", "full"] = "lora"
     """"qlora" is an adapter on a base quantised to 4 bits (nf4, doubly quantised); it needs CUDA and bitsandbytes."""
@@ -35,7 +37,8 @@ class TrainingRecipe(Recipe):
     max_steps: int | None = Field(default=None, ge=1)
     """Optimiser steps; where given, it decides instead of `epochs`."""
     micro_batch_rows: int | None = Field(default=None, ge=1)
-    """Rows a forward pass and process; None is the whole step at once. Smaller saves memory and changes no result."""
+    """Rows a forward pass and process; None is the whole step at once. Smaller saves memory and changes no result but
+    by rounding, and by which activations `lora.dropout` drops."""
     max_length: int | None = Field(default=None, ge=8)
     """Tokens of context and response; longer rows and prompts are left out and counted (a
     meta-group, which must stay whole, is refused). None is what the model can take."""

@@ -165,7 +165,7 @@ def run_selfplay(stages: Stages, recipe: SelfPlayRecipe) -> SelfPlayResult:
         if number > 1 and personas:
             attacked += stages.attack(models.get(adapters[-1]), personas, f"round_{number}")
         rows = stages.rows([*trained_on, *personas], attacked)
-        proof = check_disjoint(rows.rows, {"evaluation": [*plan.personas, *plan.harmful, *plan.benign]})
+        proof = check_disjoint(rows, {"evaluation": [*plan.personas, *plan.harmful, *plan.benign]})
         stages.directory.add_details(**{f"training_proof_{number}": proof})
         stricter = stages.with_recipe(_stricter(recipe, number))
         training, validation = stricter.train(rows, f"round_{number}", watched=watched)

@@ -309,14 +309,14 @@ class Stages:
     def training_requests(self, requests: Mapping[str, Sequence[Request]]) -> list[Request]:
         """Those that rows are made from: the first so many harmful ones, and all the benign ones but those of the
         validation, since preservation carries over to what is like something preserved. Raises DataError where a list
-        is too short for both uses."""
+        is too short for both uses: half of what the validation asks for must be left to it at least."""
         given, kept_back = requests["training"], self.recipe.validation.requests
         count = self.recipe.training_requests if given and given[0].harmful else len(given) - kept_back
-        if not 0 < count < len(given):
+        if count <= 0 or len(given) - count < kept_back / 2:
             kind = "harmful" if given and given[0].harmful else "benign"
             raise DataError(
-                f"{len(given)} {kind} requests fell to training, too few for rows and for watching the training; give "
-                "more, or lower training_requests or validation.requests."
+                f"{len(given)} {kind} requests fell to training, too few for {count} to make rows from and "
+                f"{kept_back} to watch the training with; give more, or lower training_requests or validation.requests."
             )
         return list(given[:count])
 

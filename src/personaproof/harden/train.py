@@ -15,6 +15,7 @@ import torch
 from transformers import AutoConfig, TrainerCallback
 
 from personaproof.core import DataError, ModelError, Progress, RecipeError, StoreError, content_id
+from personaproof.data import record_path, training_record
 from personaproof.engines._loading import explain_out_of_memory
 from personaproof.harden.card import write_card
 from personaproof.harden.environment import check_environment
@@ -43,8 +44,9 @@ def harden(
     in ``out/adapter`` (``out/model`` for full fine-tuning).
 
     A training that was cut off goes on from its last checkpoint in `out`; a finished one is read back, not repeated.
-    `fingerprint` names the base model's content for that; without it, its path does. `metrics` are measured numbers for
-    the card. Raises StoreError where `out` holds a training on other data, or of another recipe or model; otherwise
+    Beside the weights a record of what was asked is kept, by which `personaproof audit` tells how much of its data was
+    trained on. `fingerprint` names the base model's content; without it, its path does. `metrics` are measured numbers
+    for the card. Raises StoreError where `out` holds a training on other data, or of another recipe or model; otherwise
     what the method raises.
 
     Under ``accelerate launch`` every process calls this alike; together they train one model on steps of
@@ -76,7 +78,7 @@ def harden(
         weights = gathered_weights(model)
         with main_process_first():
             if team.is_main_process:
-                _save(result, model, weights, tokenizer, metrics)
+                _save(result, model, weights, tokenizer, metrics, training_record(data.asked))
                 write_json(out / "training.json", {**claim, "result": _as_dict(result)})
                 # Only now: a kill before this line still finds the checkpoint to go on from.
                 shutil.rmtree(checkpoints, ignore_errors=True)
@@ -102,7 +104,7 @@ def _kept_logs(out: Path) -> Iterator[None]:
 
 def _claim(out: Path, model: str, data: TrainingSet, recipe: TrainingRecipe) -> dict[str, Any]:
     """Note in `out` what is trained there; StoreError where it is something else."""
-    settings = recipe.model_dump(mode="json")
+    settings = recipe.identity()
     claim = {
         "training_version": 1,
         "model": model,
@@ -174,6 +176,7 @@ def _save(
     weights: Mapping[str, Any] | None,
     tokenizer: Any,
     metrics: Mapping[str, Any] | None,
+    record: Mapping[str, Any],
 ) -> None:
     """Write the folder under another name and rename it, so that it is there whole or not at all. `weights` stand in
     for the model's own where these are split over processes."""
@@ -187,4 +190,5 @@ def _save(
     model.save_pretrained(unfinished, **({"state_dict": weights} if weights is not None else {}))
     tokenizer.save_pretrained(unfinished)
     write_card(unfinished / "README.md", result, metrics)
+    write_json(record_path(unfinished), record)
     unfinished.rename(folder)

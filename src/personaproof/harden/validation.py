@@ -104,6 +104,8 @@ class Validation(TrainerCallback):  # type: ignore[misc]
         self._look(state, kwargs)
         if is_enough(self.points, self.recipe):
             control.should_training_stop = True
+            # A training killed between this checkpoint and its end would go on from it, past where it had stopped.
+            control.should_save = False
 
     def _look(self, state: Any, trainer: Mapping[str, Any]) -> None:
         model, tokenizer = trainer["model"], trainer["processing_class"]

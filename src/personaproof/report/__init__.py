@@ -39,6 +39,7 @@ from personaproof.report.page import render_report, write_report
 from personaproof.report.run import run_report
 from personaproof.report.section import Number, Plot, Point, Section, Series, Table
 from personaproof.report.selfplay import build_selfplay
+from personaproof.report.trained_on import build_trained_on, trained_on_sentence
 from personaproof.report.transfer import Transfer, TransferRow, build_transfer
 from personaproof.report.validation import build_validation, frontier
 
@@ -84,6 +85,7 @@ __all__ = [
     "build_metric_rows",
     "build_search_curve",
     "build_selfplay",
+    "build_trained_on",
     "build_training_curves",
     "build_transfer",
     "build_validation",
@@ -96,6 +98,7 @@ __all__ = [
     "search_bench_headline",
     "search_bench_sections",
     "series_over",
+    "trained_on_sentence",
     "write_comparison",
     "write_report",
 ]

@@ -32,6 +32,7 @@ from personaproof.report.matrix import build_examples, build_heatmap
 from personaproof.report.recognition import recognition_headline, recognition_sections
 from personaproof.report.section import Section
 from personaproof.report.selfplay import build_selfplay
+from personaproof.report.trained_on import build_trained_on
 from personaproof.report.transfer import build_transfer
 from personaproof.report.validation import build_validation
 from personaproof.store import RunDirectory, Store
@@ -114,7 +115,11 @@ def _headline(
 def _sections(command: str, summary: Mapping[str, Any]) -> tuple[Section, ...]:
     if command in _BENCHES:
         return _BENCHES[command][1](summary)
-    found = (build_selfplay(summary), build_validation(summary.get("training", {}).get("validation", [])))
+    found = (
+        build_trained_on(summary.get("trained_on")),
+        build_selfplay(summary),
+        build_validation(summary.get("training", {}).get("validation", [])),
+    )
     return tuple(section for section in found if section is not None)
 
 

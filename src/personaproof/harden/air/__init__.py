@@ -13,6 +13,6 @@ def _train(job: TrainingJob) -> Training:
     return train_groups(job)
 
 
-MEMORY = "lower micro_batch_rows, which changes no result, or groups_per_step, generations or max_new_tokens"
+MEMORY = "run it again with a smaller micro_batch_rows, or lower groups_per_step, generations or max_new_tokens"
 
 air, vrex, grpo = (Method(name, AIRRecipe, _train, MEMORY) for name in ("air", "vrex", "grpo"))

@@ -11,7 +11,7 @@ from typing import Any
 
 from torch.utils.data import Sampler
 
-from personaproof.core import DataError, content_id
+from personaproof.core import DataError, Persona, Request, content_id
 from personaproof.data import MetaGroup, Variant
 
 
@@ -41,6 +41,14 @@ class GroupSet:
         """Prompts by domain and role, such as ``safety.anchor``."""
         found = Counter(f"{group.domain}.{variant.role}" for group in self.groups for variant in group.variants)
         return dict(sorted(found.items()))
+
+    @property
+    def asked(self) -> tuple[Request | Persona, ...]:
+        """Its requests and personas; tasks that are no requests, such as sums, have neither."""
+        variants = [variant for group in self.groups for variant in group.variants]
+        requests = {v.request.id: v.request for v in variants if v.request is not None}
+        people = {v.persona.id: v.persona for v in variants if v.persona is not None}
+        return (*requests.values(), *people.values())
 
     @property
     def size(self) -> int:

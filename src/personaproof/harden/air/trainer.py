@@ -40,6 +40,7 @@ class AIRTrainer(GRPOTrainer):  # type: ignore[misc]
         self._rows: list[dict[str, Any]] = []
         self._logprobs: Tensor | None = None
         super().__init__(**arguments)
+        train_in_float32(self.model)
         self.add_callback(FiniteGradients("lower learning_rate or weight, or train with dtype=float32"))
 
     def _get_train_sampler(self, dataset: Any = None) -> MetaGroupSampler:
@@ -105,6 +106,14 @@ class AIRTrainer(GRPOTrainer):  # type: ignore[misc]
         }
         for name, value in numbers.items():
             self._metrics[mode][name].append(value.item())
+
+
+def train_in_float32(model: torch.nn.Module) -> None:
+    """TRL shortens the adapter of a quantised model to bfloat16, where the steps of these methods are smaller than the
+    spacing of its numbers: it would hardly move. Called before there is an optimiser."""
+    for parameter in model.parameters():
+        if parameter.requires_grad:
+            parameter.data = parameter.data.float()
 
 
 def rollouts_of(rewards: Tensor, rows: Sequence[Mapping[str, Any]]) -> Rollouts:

@@ -44,6 +44,14 @@ class PromptSet:
         return content_id("prompts", parts)
 
     @property
+    def asked(self) -> tuple[Request | Persona, ...]:
+        """Its requests and personas, those included that only the direction or the vote are found with."""
+        trials = (*self.harmful, *self.harmless)
+        requests = (*self.refused, *self.answered, *(trial.request for trial in trials))
+        people = {trial.persona.id: trial.persona for trial in trials if trial.persona is not None}
+        return (*{request.id: request for request in requests}.values(), *people.values())
+
+    @property
     def counts(self) -> Mapping[str, int]:
         """Prompts by use, and by whether they are asked in persona."""
         named = [("distil", self.harmful), ("vote", self.harmless)]

@@ -66,7 +66,8 @@ class PICLRecipe(TrainingRecipe):
     That sum can be negative; see `divergence.Divergence`. None is exact, at no higher cost."""
     teacher: Literal["live", "frozen", "ema"] = "live"
     """Whose persona-free distribution PIC imitates: the student's own of the moment (the paper), the untrained model's,
-    or that of a moving average of the student's weights. None ever sees dropout."""
+    or that of a moving average of the student's weights. None sees dropout, but for the persona-free half of a
+    symmetric divergence, which is a pass of the student's own and learns."""
     ema_decay: float = Field(default=0.95, gt=0, lt=1)
     """Share of the moving average that a step leaves in place: 0.95 looks back over about 20 steps."""
     pic_positions: Literal["all", "decision"] = "all"

@@ -82,6 +82,11 @@ class RowSet:
     def requests(self) -> list[Request]:
         return list({row.request.id: row.request for row in self.rows}.values())
 
+    @property
+    def asked(self) -> tuple[Request | Persona, ...]:
+        """Its requests and personas."""
+        return (*self.requests(), *self.personas())
+
 
 @dataclass(frozen=True)
 class _Answer:
