@@ -163,6 +163,7 @@ def gate(
                 sampling=settings.rollout.build(),
                 seed=settings.seed,
                 least_unit=settings.least_unit,
+                most_unjudged=settings.most_unjudged,
                 given=given,
                 say=lambda text: console.print(f"  {text}", highlight=False, markup=False),
             )

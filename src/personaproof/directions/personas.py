@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -32,6 +33,21 @@ THRESHOLD = 50.0
 """Answers count for a side from this trait score on or below it, and with at least this coherence."""
 LEAST = 8
 ROLLOUT = Sampling(temperature=1.0, top_p=1.0, max_new_tokens=128)
+
+
+class TooFewAnswersError(DataError):
+    """`counts` are those of `PersonaVectors`; `absent` says whether it is the trait that is absent: on every side that
+    is short, most answers that were lost could be read and rated, and did not show what the instruction called for."""
+
+    def __init__(self, message: str, counts: dict[str, int], *, absent: bool) -> None:
+        super().__init__(message)
+        self.counts = counts
+        self.absent = absent
+
+    @property
+    def unjudged(self) -> float:
+        """Share of all answers."""
+        return self.counts["unjudged"] / max(1, sum(self.counts.values()))
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,7 +98,8 @@ def persona_vectors(
     """Ask every question under every instruction, `samples` times, and keep the answers in which the instruction took:
     trait at least 50 (positive) or below 50 (negative), coherence at least 50.
 
-    Raises DataError, with the counts, where fewer than 8 answers are left on a side.
+    Raises TooFewAnswersError, with the counts, where fewer than 8 answers are left on a side, or so few beside the
+    other's that no place can be found where the two part.
     """
     framing = resolve_framing("auto", engine.supports_system)
     asked = [
@@ -102,16 +119,36 @@ def persona_vectors(
         ],
     )
     counts = dict.fromkeys(("positive", "negative", "unjudged", "incoherent", "trait_absent", "empty", "undecided"), 0)
+    absent = {True: 0, False: 0}
+    asked_of = Counter(positive for positive, *_ in asked)
     kept: list[tuple[bool, int]] = []
     for index, ((positive, *_), rating) in enumerate(zip(asked, ratings, strict=True)):
         problem = _problem(rating, positive) if answers[index].tokens else "empty"
         if problem:
             counts[problem] += 1
+            absent[positive] += problem == "trait_absent"
         else:
             kept.append((positive, index))
-    _check_enough(trait, [positive for positive, _ in kept], counts)
+
+    def too_few(message: str, left: dict[bool, int], short: Sequence[bool]) -> TooFewAnswersError:
+        lost = {side: asked_of[side] - left[side] for side in short}
+        found = {**counts, "positive": left[True], "negative": left[False]}
+        return TooFewAnswersError(message, found, absent=all(2 * absent[side] > lost[side] for side in short))
+
+    def check_enough(left: dict[bool, int]) -> None:
+        short = [side for side, n in left.items() if n < LEAST]
+        if short:
+            raise too_few(_explain_few(trait, left, counts), left, short)
+
+    left = {side: sum(positive is side for positive, _ in kept) for side in (True, False)}
+    check_enough(left)
     prompts = engine.prompt_tokens([conversations[index] for _, index in kept])
-    decisions = decision_indices([answers[index].tokens for _, index in kept], [not positive for positive, _ in kept])
+    try:
+        decisions = decision_indices(
+            [answers[index].tokens for _, index in kept], [not positive for positive, _ in kept]
+        )
+    except DataError as error:
+        raise too_few(str(error), left, [left[True] < left[False]]) from error
     sides: dict[bool, list[Passage]] = {True: [], False: []}
     for (positive, index), prompt, decision in zip(kept, prompts, decisions, strict=True):
         if decision is None:
@@ -119,7 +156,7 @@ def persona_vectors(
         else:
             sides[positive].append(Passage(tuple(prompt), tuple(answers[index].tokens), decision))
     counts["positive"], counts["negative"] = len(sides[True]), len(sides[False])
-    _check_enough(trait, [positive for positive, side in sides.items() for _ in side], counts)
+    check_enough({side: len(passages) for side, passages in sides.items()})
     return PersonaVectors(
         trait.name,
         difference_in_means(engine, sides[True], sides[False], positions),
@@ -137,11 +174,10 @@ def _problem(rating: TraitRating, positive: bool) -> str | None:
     return None if (rating.trait >= THRESHOLD) == positive else "trait_absent"
 
 
-def _check_enough(trait: TraitPack, kept: Sequence[bool], counts: dict[str, int]) -> None:
-    left = {"positive": sum(kept), "negative": len(kept) - sum(kept)}
-    if min(left.values()) < LEAST:
-        left_out = {reason: n for reason, n in counts.items() if reason not in left}
-        raise DataError(
-            f"too few answers show the trait {trait.name!r} or its opposite as told: {left}, at least {LEAST} of each "
-            f"are needed; left out: {left_out}. Use other instructions or questions, more samples, or another judge."
-        )
+def _explain_few(trait: TraitPack, left: dict[bool, int], counts: dict[str, int]) -> str:
+    told = {"positive": left[True], "negative": left[False]}
+    left_out = {reason: n for reason, n in counts.items() if reason not in told}
+    return (
+        f"too few answers show the trait {trait.name!r} or its opposite as told: {told}, at least {LEAST} of each "
+        f"are needed; left out: {left_out}. Use other instructions or questions, more samples, or another judge."
+    )

@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from personaproof.core import Judge, Request, resolve_framing
-from personaproof.directions import ComplianceTraitJudge, Direction, RolePack, TraitPack
+from personaproof.directions import ComplianceTraitJudge, Direction, RolePack, TraitJudge, TraitPack
 from personaproof.directions.gating import (
     GateRecipe,
     Kept,
@@ -42,20 +42,26 @@ class Bench:
     harmful: list[Request]
     benign: list[Request]
 
-    def material(self, given: Direction | None = None, say: Callable[[str], None] = lambda _: None) -> Material:
+    def material(
+        self,
+        given: Direction | None = None,
+        say: Callable[[str], None] = lambda _: None,
+        rater: TraitJudge | None = None,
+    ) -> Material:
         return make_material(
             self.engine,
             self.trait,
             self.roles,
             resolve_framing("auto", self.engine.supports_system),
             judge=self.judge,
-            trait_judge=ComplianceTraitJudge(self.judge),
+            trait_judge=rater or ComplianceTraitJudge(self.judge),
             manner_judge=None,
             harmful=self.plan.refusal_harmful,
             benign=self.plan.refusal_benign,
             sampling=self.recipe.rollout.build(),
             seed=0,
             least_unit=self.recipe.least_unit,
+            most_unjudged=self.recipe.most_unjudged,
             given=given,
             say=say,
         )

@@ -52,6 +52,7 @@ def _summary(engine: TransformersEngine, folder: Path, *more: str) -> dict:
         sampling=recipe.rollout.build(),
         seed=0,
         least_unit=recipe.least_unit,
+        most_unjudged=recipe.most_unjudged,
     )
     result = run_study(engine, judge, recipe, plan, material, Kept(folder), lambda done, total: None)
     return gate_summary(result, engine, judge)

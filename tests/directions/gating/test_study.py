@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 
-from personaproof.core import DataError, ModelError, StoreError
-from personaproof.directions import PROMPT_LAST, passages, record
+from personaproof.core import DataError, Exchange, ModelError, StoreError
+from personaproof.directions import PROMPT_LAST, TraitPack, TraitRating, passages, record
 from personaproof.directions.gating import (
     Cell,
     GateVerdict,
@@ -206,6 +207,38 @@ def test_kept_answers_of_other_questions_are_refused(bench: Callable[..., Any], 
         b.run(tmp_path, material)
 
 
+@dataclass(frozen=True)
+class Rater:
+    """Gives every answer the same rating."""
+
+    rating: TraitRating
+    id: str = "rater"
+
+    def rate(self, trait: TraitPack, exchanges: Sequence[Exchange]) -> list[TraitRating]:
+        return [self.rating] * len(exchanges)
+
+
+def test_a_rater_that_fails_is_an_error_and_no_absent_trait(bench: Callable[..., Any]) -> None:
+    b = bench(small=True)
+    with pytest.raises(DataError, match="could not rate 100%"):
+        b.material(rater=Rater(TraitRating(None, None)))
+    with pytest.raises(DataError, match="'incoherent': 40"):
+        b.material(rater=Rater(TraitRating(100.0, 0.0)))
+    assert b.material(rater=Rater(TraitRating(0.0, 100.0))).about["persona"]["how"] == "instructed"
+
+
+@pytest.mark.parametrize("answer", ["gates", "no gating", "cannot tell"])
+def test_every_verdict_says_that_the_vector_is_that_of_the_instructions(answer: Any) -> None:
+    verdict = GateVerdict(answer, "", (), (), {}, ())
+    about = {"persona": {"how": "instructed"}}
+    result = SimpleNamespace(
+        place=SimpleNamespace(layer=1, position="p", dose=2.0), depth=3, material=SimpleNamespace(about=about)
+    )
+    assert "that between the instructions" in sentence(verdict, result)  # type: ignore[arg-type]
+    about["persona"]["how"] = "judged"
+    assert "that between the instructions" not in sentence(verdict, result)  # type: ignore[arg-type]
+
+
 def test_a_direction_of_another_model_can_be_studied(bench: Callable[..., Any], tmp_path: Path) -> None:
     """The gate of the open model, looked for in one that always refuses."""
     opened, closed = bench(), bench(reads_direction=False)
@@ -235,4 +268,5 @@ def test_a_harmless_trait_pack_needs_a_rater(bench: Callable[..., Any]) -> None:
             sampling=Sampling(),
             seed=0,
             least_unit=0.1,
+            most_unjudged=0.2,
         )

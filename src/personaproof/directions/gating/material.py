@@ -28,7 +28,7 @@ from personaproof.directions.axis import assistant_axis
 from personaproof.directions.difference import Difference, difference_in_means
 from personaproof.directions.direction import Direction, describe_source
 from personaproof.directions.packs import RolePack, TraitPack
-from personaproof.directions.personas import persona_vectors
+from personaproof.directions.personas import TooFewAnswersError, persona_vectors
 from personaproof.directions.record import PROMPT_LAST, RESPONSE_FIRST, RESPONSE_MEAN, Passage
 from personaproof.directions.refusal import Candidate, Limits, NoDirectionError, RefusalDirection, refusal_direction
 from personaproof.directions.rollouts import rollouts
@@ -115,6 +115,7 @@ def make_material(
     sampling: Sampling,
     seed: int,
     least_unit: float,
+    most_unjudged: float,
     given: Direction | None = None,
     say: Say = lambda _: None,
 ) -> Material:
@@ -122,10 +123,12 @@ def make_material(
 
     Where too few answers show the trait, as in a model whose refusals do not follow the persona, the persona vector is
     that between the instructions, whatever was answered, at least `least_unit` of the activations long, and `about`
-    says so. Raises DataError where there are too few
-    answers for an Assistant axis.
+    says so. Only where it is the trait that is absent: raises DataError where more than `most_unjudged` of the answers
+    could not be rated, or most were no language, and where there are too few answers for an Assistant axis.
     """
-    persona, persona_about = _persona(engine, trait, framing, trait_judge, sampling, seed, least_unit, given, say)
+    persona, persona_about = _persona(
+        engine, trait, framing, trait_judge, sampling, seed, least_unit, most_unjudged, given, say
+    )
     say(f"persona vector: {persona_about['how']}; {persona_about['counts']}")
     axis = assistant_axis(engine, roles, judge=manner_judge, sampling=sampling, seed=seed)
     say(f"Assistant axis: {len(axis.names)} roles")
@@ -166,6 +169,7 @@ def _persona(
     sampling: Sampling,
     seed: int,
     least_unit: float,
+    most_unjudged: float,
     given: Direction | None,
     say: Say,
 ) -> tuple[tuple[Tensor, Tensor, Tensor], dict[str, Any]]:
@@ -175,7 +179,15 @@ def _persona(
         raise needs_rater(trait)
     try:
         found = persona_vectors(engine, trait, judge, sampling=sampling, seed=seed)
-    except DataError as error:
+    except TooFewAnswersError as error:
+        if error.unjudged > most_unjudged:
+            raise DataError(
+                f"the rater of the trait {trait.name!r} ({judge.id}) could not rate {error.unjudged:.0%} of the "
+                f"answers, more than the {most_unjudged:.0%} allowed: {error.counts}. See whether it answers at all, and in the "
+                "form asked for; name another with --trait-model, or another judge."
+            ) from error
+        if not error.absent:
+            raise
         say(f"{error} The contrast between the instructions is taken, whatever was answered.")
         difference, counts, data = _instructed(engine, trait, framing, sampling, seed)
         vectors = lengthened(difference.vectors, difference.activation_norm, least_unit)

@@ -60,15 +60,16 @@ def sentence(verdict: GateVerdict, result: Result) -> str:
     where = f"layer {place.layer} of {result.depth}, read at {place.position}, dose {place.dose:g}"
     if verdict.answer == "gates":
         said = f"A compliant persona gates refusal in this model ({verdict.strength}; {where}): {_ways(verdict)}."
-        if result.material.about["persona"]["how"] == INSTRUCTED:
-            said += (
-                " Few answers show the persona, so its vector is that between the instructions, lengthened: the dose "
-                "may lie beyond what any instruction does."
-            )
-        return said
-    if verdict.answer == "no gating":
-        return f"No gating: refusal in this model does not follow the compliant persona (tried up to {where})."
-    return f"Cannot tell whether a compliant persona gates refusal in this model (best place: {where})."
+    elif verdict.answer == "no gating":
+        said = f"No gating: refusal in this model does not follow the compliant persona (tried up to {where})."
+    else:
+        said = f"Cannot tell whether a compliant persona gates refusal in this model (best place: {where})."
+    if result.material.about["persona"]["how"] == INSTRUCTED:
+        said += (
+            " Few answers show the persona, so its vector is that between the instructions, lengthened where it was "
+            "short: it need not be the persona's, and the dose may lie beyond what any instruction does."
+        )
+    return said
 
 
 def _ways(verdict: GateVerdict) -> str:
