@@ -14,6 +14,7 @@ from personaproof.core import (
     Conversation,
     DataError,
     Exchange,
+    Framing,
     ModelError,
     Persona,
     Request,
@@ -82,16 +83,19 @@ def assistant_axis(
     engine: TransformersEngine,
     pack: RolePack,
     *,
+    framing: Framing | None = None,
     judge: UtilityJudge | None = None,
     sampling: Sampling = ROLLOUT,
     samples: int = 1,
     seed: int = 0,
 ) -> AssistantAxis:
     """Ask every question under every instruction of the Assistant and of each role. With a `judge` only answers whose
-    manner is recognisably the role's count.
+    manner is recognisably the role's count. Instructions enter by `framing`, where none is given in the system slot, or
+    in the user turn where there is none.
 
     Raises DataError where the Assistant, or all but one role, is left with fewer than 4 answers.
     """
+    framing = framing or resolve_framing("auto", engine.supports_system)
     groups = {"": pack.default, **pack.roles}
     asked = [
         (role, instruction, Request(question, harmful=False))
@@ -99,7 +103,7 @@ def assistant_axis(
         for instruction in instructions
         for question in pack.questions
     ]
-    conversations = [_conversation(engine, instruction, request) for _, instruction, request in asked]
+    conversations = [_conversation(framing, instruction, request) for _, instruction, request in asked]
     answers = rollouts(engine, conversations, sampling, seed=seed, samples=samples)
     prompts = engine.prompt_tokens(conversations)
     where = [i for i in range(len(asked)) for _ in range(samples)]
@@ -127,14 +131,14 @@ def assistant_axis(
         activation_norm=means[""].norm[0],
         answers=counts,
         source=describe_source(engine, anatomy(engine)),
-        data=content_id("data", [pack.model_dump(), judge.id if judge else None, sampling.id, samples, seed]),
+        data=content_id(
+            "data", [pack.model_dump(), framing.name, judge.id if judge else None, sampling.id, samples, seed]
+        ),
     )
 
 
-def _conversation(engine: TransformersEngine, instruction: str, request: Request) -> Conversation:
-    if not instruction:
-        return direct(request)
-    return resolve_framing("auto", engine.supports_system).render(Persona(instruction), request)
+def _conversation(framing: Framing, instruction: str, request: Request) -> Conversation:
+    return framing.render(Persona(instruction), request) if instruction else direct(request)
 
 
 def _in_character(roles: Sequence[str], exchanges: Sequence[Exchange], judge: UtilityJudge | None) -> list[bool]:

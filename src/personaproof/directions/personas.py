@@ -11,6 +11,7 @@ from typing import Any
 from personaproof.core import (
     DataError,
     Exchange,
+    Framing,
     ModelError,
     Persona,
     Request,
@@ -90,18 +91,20 @@ def persona_vectors(
     trait: TraitPack,
     judge: TraitJudge,
     *,
+    framing: Framing | None = None,
     positions: Sequence[Position] = POSITIONS,
     sampling: Sampling = ROLLOUT,
     samples: int = 1,
     seed: int = 0,
 ) -> PersonaVectors:
     """Ask every question under every instruction, `samples` times, and keep the answers in which the instruction took:
-    trait at least 50 (positive) or below 50 (negative), coherence at least 50.
+    trait at least 50 (positive) or below 50 (negative), coherence at least 50. The instructions enter by `framing`,
+    where none is given in the system slot, or in the user turn where there is none.
 
     Raises TooFewAnswersError, with the counts, where fewer than 8 answers are left on a side, or so few beside the
     other's that no place can be found where the two part.
     """
-    framing = resolve_framing("auto", engine.supports_system)
+    framing = framing or resolve_framing("auto", engine.supports_system)
     asked = [
         (positive, Persona(instruction), Request(question, trait.harmful))
         for positive, instructions in ((True, trait.positive), (False, trait.negative))
@@ -162,7 +165,7 @@ def persona_vectors(
         difference_in_means(engine, sides[True], sides[False], positions),
         counts,
         describe_source(engine, anatomy(engine)),
-        content_id("data", [trait.model_dump(), judge.id, sampling.id, samples, seed]),
+        content_id("data", [trait.model_dump(), framing.name, judge.id, sampling.id, samples, seed]),
     )
 
 

@@ -47,12 +47,13 @@ class Bench:
         given: Direction | None = None,
         say: Callable[[str], None] = lambda _: None,
         rater: TraitJudge | None = None,
+        framing: str = "auto",
     ) -> Material:
         return make_material(
             self.engine,
             self.trait,
             self.roles,
-            resolve_framing("auto", self.engine.supports_system),
+            resolve_framing(framing, self.engine.supports_system),
             judge=self.judge,
             trait_judge=rater or ComplianceTraitJudge(self.judge),
             manner_judge=None,

@@ -227,6 +227,28 @@ def test_a_rater_that_fails_is_an_error_and_no_absent_trait(bench: Callable[...,
     assert b.material(rater=Rater(TraitRating(0.0, 100.0))).about["persona"]["how"] == "instructed"
 
 
+def test_every_direction_is_read_under_the_framing_chosen(
+    bench: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    b = bench(small=True)
+    rendered: list[str] = []
+    generate = b.engine.generate_batch
+
+    def watched(jobs: Any) -> Any:
+        rendered.extend(message.role for job in jobs for message in job.conversation.messages)
+        return generate(jobs)
+
+    monkeypatch.setattr(b.engine, "generate_batch", watched)
+    absent = Rater(TraitRating(0.0, 100.0))
+    judged, instructed = (b.material(rater=rater, framing="user") for rater in (None, absent))
+    assert [each.about["persona"]["how"] for each in (judged, instructed)] == ["judged", "instructed"]
+    assert "system" not in rendered
+    for here, there in ((judged, b.material()), (instructed, b.material(rater=absent))):
+        for part in ("persona", "axis"):
+            assert here.about[part]["data"] != there.about[part]["data"]
+    assert "system" in rendered
+
+
 @pytest.mark.parametrize("answer", ["gates", "no gating", "cannot tell"])
 def test_every_verdict_says_that_the_vector_is_that_of_the_instructions(answer: Any) -> None:
     verdict = GateVerdict(answer, "", (), (), {}, ())

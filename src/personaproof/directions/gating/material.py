@@ -130,7 +130,7 @@ def make_material(
         engine, trait, framing, trait_judge, sampling, seed, least_unit, most_unjudged, given, say
     )
     say(f"persona vector: {persona_about['how']}; {persona_about['counts']}")
-    axis = assistant_axis(engine, roles, judge=manner_judge, sampling=sampling, seed=seed)
+    axis = assistant_axis(engine, roles, framing=framing, judge=manner_judge, sampling=sampling, seed=seed)
     say(f"Assistant axis: {len(axis.names)} roles")
     refusal, refusal_push, refusal_about = _refusal(engine, harmful, benign, judge, seed)
     say(f"refusal direction: {refusal_about['how']}")
@@ -178,13 +178,13 @@ def _persona(
     if judge is None:
         raise needs_rater(trait)
     try:
-        found = persona_vectors(engine, trait, judge, sampling=sampling, seed=seed)
+        found = persona_vectors(engine, trait, judge, framing=framing, sampling=sampling, seed=seed)
     except TooFewAnswersError as error:
         if error.unjudged > most_unjudged:
             raise DataError(
                 f"the rater of the trait {trait.name!r} ({judge.id}) could not rate {error.unjudged:.0%} of the "
-                f"answers, more than the {most_unjudged:.0%} allowed: {error.counts}. See whether it answers at all, and in the "
-                "form asked for; name another with --trait-model, or another judge."
+                f"answers, more than the {most_unjudged:.0%} allowed: {error.counts}. See whether it answers at all, "
+                "and in the form asked for; name another with --trait-model, or another judge."
             ) from error
         if not error.absent:
             raise
@@ -240,7 +240,7 @@ def _instructed(
     counts = {"positive": len(sides[0]), "negative": len(sides[1])}
     if not all(counts.values()):
         raise DataError(f"the model gave empty answers to all questions of a side of the trait pack: {counts}.")
-    data = content_id("data", [trait.model_dump(), INSTRUCTED, sampling.id, seed])
+    data = content_id("data", [trait.model_dump(), framing.name, INSTRUCTED, sampling.id, seed])
     found = difference_in_means(engine, sides[0], sides[1], [PROMPT_LAST, RESPONSE_FIRST, RESPONSE_MEAN])
     return found, counts, data
 
