@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from personaproof.core import Job, ModelError
 from personaproof.directions import RESPONSE_MEAN, Passage, anatomy, record
@@ -21,9 +22,11 @@ from personaproof.recognition import (
     claims,
     mean_response,
     score_shared,
+    shared,
     shared_response_means,
     surprise,
     text_paths,
+    widest_float,
 )
 from personaproof.recognition.shared import common_opening
 
@@ -155,6 +158,32 @@ def test_activations_behind_shared_openings_are_those_of_whole_passages_at_every
     found = shared_response_means(engine, paths, layers)
     assert found.shape == (len(texts), len(layers), anatomy(engine).width)
     assert torch.allclose(found, expected, rtol=1e-4, atol=1e-4 * float(expected.abs().max()))
+
+
+def test_on_a_device_without_float64_sums_are_kept_in_float32(
+    llama: TransformersEngine, recipe: Any, pack: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert widest_float(torch.device("mps")) == torch.float32
+    assert widest_float(torch.device("cpu")) == widest_float(torch.device("cuda")) == torch.float64
+    panel = build_panel(recipe, pack, supports_system=True)
+    texts = [Text(0, 0, (5, 6, 7), "Beep!", "a"), Text(1, 1, (7,), "Arr.", "b"), Text(1, 2, (9, 8), "Matey.", "c")]
+    paths = text_paths(llama, panel, 1, texts)
+    expected = shared_response_means(llama, paths, [0, 2])
+    monkeypatch.setattr(shared, "widest_float", lambda device: torch.float32)
+
+    class WithoutFloat64(TorchDispatchMode):
+        """Sums in float64 fail, as all of it would on such a device; its plain storage belongs to the CPU here."""
+
+        def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            found = func(*args, **(kwargs or {}))
+            if func.overloadpacket in (torch.ops.aten.sum, torch.ops.aten.div) and found.dtype == torch.float64:
+                raise TypeError("this device has no float64")
+            return found
+
+    with WithoutFloat64():
+        found = shared_response_means(llama, paths, [0, 2])
+    assert found.dtype == torch.float64
+    assert torch.allclose(found, expected, rtol=1e-5, atol=1e-6)
 
 
 def test_a_text_that_does_not_fit_the_context_is_an_error_and_nothing_is_cut(llama: TransformersEngine) -> None:

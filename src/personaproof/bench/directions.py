@@ -25,6 +25,7 @@ from personaproof.recognition import (
     shared_response_means,
     surprise,
     text_paths,
+    widest_float,
 )
 
 GOAL = 5.0
@@ -193,7 +194,7 @@ def _naive_surprise(engine: TransformersEngine, prompts: Sequence[tuple[int, ...
             ids = torch.tensor([[*prompt, *text.tokens]], device=engine.model.device)
             logits = engine.model(input_ids=ids, use_cache=False).logits[0, len(prompt) - 1 : -1].float()
             chosen = logits.log_softmax(-1).gather(-1, ids[0, len(prompt) :, None])
-            rows[at] = -chosen.double().sum()
+            rows[at] = -float(chosen.sum(dtype=widest_float(chosen.device)))
     return rows
 
 
@@ -212,8 +213,8 @@ def _naive_activations(engine: TransformersEngine, prompts: Sequence[tuple[int, 
             ids = torch.tensor([[*prompt, *text.tokens]], device=engine.model.device)
             output = engine.model(input_ids=ids, use_cache=False, output_hidden_states=True)
             states = output.hidden_states[: parts.depth]
-            means = [layer[0, len(prompt) :].double().mean(0) for layer in states]
-            rows[at] = torch.stack(means).to(rows)
+            means = [layer[0, len(prompt) :].mean(0, dtype=widest_float(layer.device)) for layer in states]
+            rows[at] = torch.stack(means).cpu().to(rows)
     return rows
 
 

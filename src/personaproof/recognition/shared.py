@@ -79,6 +79,11 @@ def shared_response_means(engine: TransformersEngine, paths: Sequence[Path], lay
     return means
 
 
+def widest_float(device: torch.device) -> torch.dtype:
+    """What sums are kept in on a device: float64, or float32 on Apple's, which has no float64."""
+    return torch.float32 if device.type == "mps" else torch.float64
+
+
 def sharing(engine: TransformersEngine) -> str:
     """How far openings are shared with this model, to end a sentence about work with."""
     most_columns = _most_columns(engine)
@@ -178,8 +183,8 @@ def _means_tree(engine: TransformersEngine, paths: Sequence[Path], layers: Seque
     def visit(layer: int, hidden: Tensor) -> None:
         counted = valid.to(hidden.device)[..., None]
         # Padding may hold anything, so it is replaced and not multiplied away.
-        total = torch.where(counted, hidden, 0).sum(1, dtype=torch.float64)
-        found[layer] = (total / counted.sum(1)).cpu()
+        total = torch.where(counted, hidden, 0).sum(1, dtype=widest_float(hidden.device))
+        found[layer] = (total / counted.sum(1)).cpu().double()
 
     with at_block_inputs(anatomy(engine), layers, visit):
         batch._feed(tokens, valid, all_valid=bool(valid.all()), last_only=True)
