@@ -137,7 +137,7 @@ def gate(
         "manner_judge": manner.id if manner else None,
         "recipe": settings.model_dump(mode="json"),
         "packs": {"trait": trait.model_dump(mode="json"), "roles": roles.model_dump(mode="json")},
-        "persona_direction": None if given is None else [given.data, given.fingerprint, given.layer, given.position],
+        "persona_direction": None if given is None else given.id,
         "data": inputs.settings,
     }
     details = {"model": engine.name, "adapter": str(adapter) if adapter else None}
@@ -178,9 +178,7 @@ def gate(
         )
         with progress("gate", "answers") as advance:
             result = run_study(engine, verdicts, settings, plan, material, kept, advance)
-        save_direction(
-            material.direction(engine, result.place.position, result.place.layer), run.path / "persona-direction"
-        )
+        save_direction(material.direction(result.place.position, result.place.layer), run.path / "persona-direction")
         summary = gate_summary(result, engine, verdicts)
         run.write_summary(summary)
         write_report(run_report(run), run.report_path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,6 +44,19 @@ class Direction:
     @property
     def norm(self) -> float:
         return float(self.vector.norm())
+
+    @property
+    def id(self) -> str:
+        """By content: the vector's bytes, its place and where it came from."""
+        about = [self.layer, self.position, self.method, self.fingerprint, self.template, self.data]
+        return content_id("direction", [vector_id(self.vector), *about])
+
+
+def vector_id(vector: Tensor) -> str:
+    """Names a tensor by its numbers in float32, in which it is used: what two machines compute in float64 may differ in
+    the last bit."""
+    numbers = vector.detach().cpu().float().contiguous().numpy()
+    return content_id("vector", [list(numbers.shape), hashlib.sha256(numbers.astype("<f4").tobytes()).hexdigest()])
 
 
 def template_hash(engine: TransformersEngine) -> str:

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from personaproof.core import DataError, Exchange, ModelError, StoreError
-from personaproof.directions import PROMPT_LAST, TraitPack, TraitRating, passages, record
+from personaproof.directions import PROMPT_LAST, TraitPack, TraitRating, passages, record, save_direction
 from personaproof.directions.gating import (
     Cell,
     GateVerdict,
@@ -265,10 +265,41 @@ def test_a_direction_of_another_model_can_be_studied(bench: Callable[..., Any], 
     """The gate of the open model, looked for in one that always refuses."""
     opened, closed = bench(), bench(reads_direction=False)
     material = opened.material()
-    given = material.direction(opened.engine, "prompt[-1]", 1)
+    given = material.direction("prompt[-1]", 1)
     result = closed.run(tmp_path, closed.material(given))
     assert (result.place.position, result.place.layer) == ("prompt[-1]", 1)
     assert gate_summary(result, closed.engine, closed.judge)["verdict"]["answer"] == "no gating"
+
+
+def test_a_direction_given_is_saved_as_it_was(bench: Callable[..., Any], tmp_path: Path) -> None:
+    """With the model it came from, which is not the one studied."""
+    opened, closed = bench(small=True), bench(reads_direction=False, small=True)
+    made = opened.material().direction("prompt[-1]", 1)
+    given = replace(made, model="before", data="data_before", activation_norm=made.activation_norm / 3)
+    again = closed.material(given).direction("prompt[-1]", 1)
+    assert again.fingerprint == opened.engine.fingerprint != closed.engine.fingerprint
+    one, other = (save_direction(each, tmp_path / name) for name, each in (("one", given), ("other", again)))
+    assert one.read_bytes() == other.read_bytes()
+    assert one.with_suffix(".json").read_text() == other.with_suffix(".json").read_text()
+    with pytest.raises(DataError, match="make it anew"):
+        closed.material(replace(given, activation_norm=0.0))
+
+
+def test_a_direction_is_known_by_its_vector(bench: Callable[..., Any]) -> None:
+    given = bench(small=True).material().direction("prompt[-1]", 1)
+    turned = given.vector.clone()
+    turned[0] += 1e-3
+    assert replace(given, vector=turned).id != given.id
+    assert replace(given, vector=given.vector.clone()).id == given.id
+    assert replace(given, layer=0).id != given.id
+
+
+def test_the_data_of_an_instructed_vector_tell_how_far_it_was_lengthened(bench: Callable[..., Any]) -> None:
+    b = bench(small=True)
+    absent = Rater(TraitRating(0.0, 100.0))
+    longer = replace(b, recipe=b.recipe.model_copy(update={"instructed_push": 0.9}))
+    one, other = (each.material(rater=absent).about["persona"] for each in (b, longer))
+    assert one["data"] != other["data"]
 
 
 def test_a_harmless_trait_pack_needs_a_rater(bench: Callable[..., Any]) -> None:

@@ -87,15 +87,15 @@ class Material:
             about,
         )
 
-    def direction(self, engine: TransformersEngine, position: str, layer: int) -> Direction:
-        """The persona vector at a place, to be saved."""
+    def direction(self, position: str, layer: int) -> Direction:
+        """The persona vector at a place, to be saved. One that was given comes back as it was."""
         at = self.positions.index(position)
         return Direction(
             vector=self.persona[at, layer].float(),
             layer=layer,
             position=position,
             method=str(self.about["persona"]["method"]),
-            **describe_source(engine, anatomy(engine)),
+            **self.about["persona"]["source"],
             data=str(self.about["persona"]["data"]),
             activation_norm=float(self.scale[at, layer]),
         )
@@ -189,12 +189,13 @@ def _persona(
         if not error.absent:
             raise
         say(f"{error} The contrast between the instructions is taken, whatever was answered.")
-        difference, counts, data = _instructed(engine, trait, framing, sampling, seed)
+        difference, counts, data = _instructed(engine, trait, framing, sampling, seed, least_unit)
         vectors = lengthened(difference.vectors, difference.activation_norm, least_unit)
         about: dict[str, Any] = {"how": INSTRUCTED, "why": str(error), "counts": counts, "data": data}
     else:
         difference, vectors = found.difference, found.difference.vectors
         about = {"how": JUDGED, "counts": found.counts, "data": found.data}
+    about["source"] = describe_source(engine, anatomy(engine))
     about["positions"] = [position.name for position in difference.positions]
     about["method"] = f"trait:{trait.name}" if about["how"] == JUDGED else f"instructions:{trait.name}"
     places = [[difference.differs(at, layer) for layer in range(difference.vectors.shape[1])]
@@ -213,20 +214,23 @@ def lengthened(vectors: Tensor, scale: Tensor, least_unit: float) -> Tensor:
 
 def _given(engine: TransformersEngine, given: Direction) -> tuple[tuple[Tensor, Tensor, Tensor], dict[str, Any]]:
     parts = anatomy(engine)
+    if not given.activation_norm:
+        raise DataError("the persona direction does not say how long the activations are; make it anew.")
     persona = torch.zeros(1, parts.depth, parts.width, dtype=torch.float64)
     scale, usable = torch.ones(1, parts.depth, dtype=torch.float64), torch.zeros(1, parts.depth, dtype=torch.bool)
     persona[0, given.layer], usable[0, given.layer] = given.vector.double(), True
     scale[0, given.layer] = given.activation_norm
+    source = {name: getattr(given, name) for name in describe_source(engine, parts)}
     about = {"how": GIVEN, "positions": [given.position], "method": given.method, "data": given.data,
-             "counts": {"made from": given.model, "layer": given.layer}}  # fmt: skip
+             "source": source, "counts": {"made from": given.model, "layer": given.layer}}  # fmt: skip
     return (persona, scale, usable), about
 
 
 def _instructed(
-    engine: TransformersEngine, trait: TraitPack, framing: Framing, sampling: Sampling, seed: int
+    engine: TransformersEngine, trait: TraitPack, framing: Framing, sampling: Sampling, seed: int, least_unit: float
 ) -> tuple[Difference, dict[str, int], str]:
     """Every answer under the compliant instructions minus every one under their opposites. The decision position is
-    left out: it needs answers of both outcomes."""
+    left out: it needs answers of both outcomes. The hash of the data knows the length that vectors are brought to."""
     sides = []
     for instructions in (trait.positive, trait.negative):
         asked = [
@@ -240,7 +244,7 @@ def _instructed(
     counts = {"positive": len(sides[0]), "negative": len(sides[1])}
     if not all(counts.values()):
         raise DataError(f"the model gave empty answers to all questions of a side of the trait pack: {counts}.")
-    data = content_id("data", [trait.model_dump(), framing.name, INSTRUCTED, sampling.id, seed])
+    data = content_id("data", [trait.model_dump(), framing.name, INSTRUCTED, sampling.id, seed, least_unit])
     found = difference_in_means(engine, sides[0], sides[1], [PROMPT_LAST, RESPONSE_FIRST, RESPONSE_MEAN])
     return found, counts, data
 
