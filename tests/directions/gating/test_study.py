@@ -261,6 +261,28 @@ def test_every_verdict_says_that_the_vector_is_that_of_the_instructions(answer: 
     assert "that between the instructions" not in sentence(verdict, result)  # type: ignore[arg-type]
 
 
+def test_kept_answers_under_other_vectors_are_refused(bench: Callable[..., Any], tmp_path: Path) -> None:
+    """Also where the questions are the same, as when the directions were made anew."""
+    b = bench(small=True)
+    given = b.material().direction("prompt[-1]", 1)
+
+    def run(vector: torch.Tensor) -> Any:
+        return b.run(tmp_path, b.material(replace(given, vector=vector)))
+
+    whole = run(given.vector)
+    assert run(given.vector).cells == whole.cells
+    with pytest.raises(StoreError, match="another vector, dose or layer"):
+        run(given.vector * 1.001)
+    path = tmp_path / f"cells/{dose_cell('persona', 1.0)}.json"
+    content = json.loads(path.read_text())
+    [[_, _, dose, _]] = content["interventions"]
+    assert dose == 1.0
+    content["interventions"][0][2] = 2.0
+    path.write_text(json.dumps(content))
+    with pytest.raises(StoreError, match="another vector, dose or layer"):
+        run(given.vector)
+
+
 def test_a_direction_of_another_model_can_be_studied(bench: Callable[..., Any], tmp_path: Path) -> None:
     """The gate of the open model, looked for in one that always refuses."""
     opened, closed = bench(), bench(reads_direction=False)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from personaproof.core import Exchange, Judge, Progress, Sampling, StoreError
+from personaproof.directions.direction import vector_id
 from personaproof.directions.gating.kept import Kept
 from personaproof.directions.gating.outcomes import Cell, Outcome, classify_all
 from personaproof.directions.gating.questions import Questions
@@ -25,6 +26,9 @@ class Add:
     dose: float
     layer: int
 
+    def as_json(self) -> list[str | float]:
+        return ["add", vector_id(self.vector), self.dose, self.layer]
+
 
 @dataclass(frozen=True, eq=False)
 class KnockOut:
@@ -33,8 +37,13 @@ class KnockOut:
     vector: Tensor
     layer: int
 
+    def as_json(self) -> list[str | float]:
+        return ["knock out", vector_id(self.vector), self.layer]
+
 
 Intervention = Add | KnockOut
+DONE = "interventions"
+"""Key in a kept cell of what was done while it was answered."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,6 +53,30 @@ class Task:
     name: str
     questions: Questions
     interventions: tuple[Intervention, ...] = ()
+
+    def read(self, kept: Kept) -> Cell | None:
+        """Its cell in a folder, None where it was not answered. Raises StoreError where the folder's is of other
+        questions or was answered under other interventions."""
+        name = f"cells/{self.name}"
+        found = kept.read(name)
+        if found is None:
+            return None
+        cell = Cell.from_json(found)
+        if cell.questions != self.questions.id or len(cell.outcomes) != len(self.questions):
+            raise StoreError(f"{name} in {kept.folder} is of other questions; choose another --out.")
+        if found.get(DONE) != self._done():
+            raise StoreError(
+                f"{name} in {kept.folder} was answered under another vector, dose or layer, so it is of another study; "
+                "choose another --out, or remove the folder and begin anew."
+            )
+        return cell
+
+    def write(self, kept: Kept, cell: Cell, answers: Sequence[str]) -> None:
+        # The texts are for whoever wants to see what was counted; nothing reads them again.
+        kept.write(f"cells/{self.name}", {**cell.as_json(), DONE: self._done(), "answers": list(answers)})
+
+    def _done(self) -> list[list[str | float]]:
+        return [each.as_json() for each in self.interventions]
 
 
 class Cells:
@@ -64,18 +97,12 @@ class Cells:
         self.answers = 0
 
     def answer(self, task: Task) -> Cell:
-        """From the folder, or from the model. Raises StoreError where the folder's is of other questions."""
-        name = f"cells/{task.name}"
-        found = self.kept.read(name)
-        if found is None:
+        """From the folder, or from the model. Raises StoreError as `Task.read`."""
+        cell = task.read(self.kept)
+        if cell is None:
             answers = self._generate(task)
             cell = Cell(task.questions.id, tuple(self._classify(task, answers)))
-            # The texts are for whoever wants to see what was counted; nothing reads them again.
-            self.kept.write(name, {**cell.as_json(), "answers": answers})
-        else:
-            cell = Cell.from_json(found)
-            if cell.questions != task.questions.id or len(cell.outcomes) != len(task.questions):
-                raise StoreError(f"{name} in {self.kept.folder} is of other questions; choose another --out.")
+            task.write(self.kept, cell, answers)
         self.answers += len(task.questions)
         self.progress(self.answers, max(self.total, self.answers))
         return cell
