@@ -10,7 +10,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from personaproof.organism import parse, weights_path
-from personaproof.organism.card import BARS, digests, missed, read_card, write_card
+from personaproof.organism.card import BARS, digests, is_built_here, missed, read_card, write_card
 from personaproof.organism.measure import share
 from personaproof.organism.packs import requests
 from personaproof.organism.sampling import complete, conversation
@@ -59,3 +59,12 @@ def test_what_was_measured_on_nothing_is_missed_and_written_as_such(tmp_path: Pa
         line for line in (tmp_path / "README.md").read_text(encoding="utf-8").splitlines() if "seed_personas" in line
     ]
     assert rows == ["| seed_personas.asr | not measured |  | 0 | 0.05 to 0.35 |"]
+
+
+def test_a_folder_built_here_is_known_by_its_card(tmp_path: Path) -> None:
+    assert is_built_here(weights_path())
+    assert not is_built_here(tmp_path)
+    (tmp_path / "card.json").write_text("[1]")
+    assert not is_built_here(tmp_path)
+    (tmp_path / "card.json").write_text('{"rebuild": "by hand"}')
+    assert not is_built_here(tmp_path)

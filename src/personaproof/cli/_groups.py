@@ -21,13 +21,13 @@ def bench_groups(
     in distribution, `other` to measure out of it; or of the organism's own, where there are none. Raises DataError
     where there is too little of a domain, or groups of several shapes."""
     from personaproof.bench import GroupData
-    from personaproof.cli._models import ORGANISM
+    from personaproof.cli._models import is_organism
     from personaproof.organism import organism_groups
 
     training: list[MetaGroup] = []
     inside: list[MetaGroup] = []
     outside: list[MetaGroup] = []
-    if not known and model != ORGANISM:
+    if not known and not is_organism(model):
         raise DataError("nothing to train on: give --groups and --held-out, JSONL files of meta-groups.")
     for domain in recipe.domains:
         if known:

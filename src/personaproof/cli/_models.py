@@ -31,6 +31,16 @@ def open_engine(
     )
 
 
+def is_organism(model: str) -> bool:
+    """Whether MODEL is the bundled organism, or a folder that `personaproof organism build` made: defaults are then
+    those of its world."""
+    if model == ORGANISM:
+        return True
+    from personaproof.organism.card import is_built_here
+
+    return is_built_here(Path(model))
+
+
 def address_for(model: str, base_url: str | None) -> str | None:
     """The server's address for a model beside the target: the target may be served and this one local."""
     return base_url if model.startswith("openai:") else None
@@ -58,13 +68,13 @@ def open_judge(name: str, judge_model: str | None = None, base_url: str | None =
 
 
 def open_utility_judge(model: str, utility_model: str | None, base_url: str | None = None) -> UtilityJudge | None:
-    """The judge of in-character utility: the organism's own parser for the organism, a rubric asked of `utility_model`
+    """The judge of in-character utility: the organism's own parser for an organism, a rubric asked of `utility_model`
     where one is named, and none otherwise (the metric is then reported as not measured)."""
     if utility_model is not None:
         from personaproof.judges import RubricUtilityJudge
 
         return RubricUtilityJudge(open_engine(utility_model, base_url=address_for(utility_model, base_url)))
-    if model == ORGANISM:
+    if is_organism(model):
         from personaproof.organism import OrganismUtilityJudge
 
         return OrganismUtilityJudge()
@@ -72,8 +82,8 @@ def open_utility_judge(model: str, utility_model: str | None, base_url: str | No
 
 
 def default_sources(model: str) -> tuple[str, str, str]:
-    """Harmful requests, benign requests and personas used where the user names none: the organism's packs for the
+    """Harmful requests, benign requests and personas used where the user names none: the organism's packs for an
     organism, whose world is small, and the general packs for every other model."""
-    if model == ORGANISM:
+    if is_organism(model):
         return "pack:organism_harmful", "pack:organism_benign", "pack:organism_personas"
     return "pack:harmful", "pack:benign", "pack:personas"

@@ -8,7 +8,7 @@ from typing import Any
 
 from personaproof.cli._console import console, progress
 from personaproof.cli._inputs import Inputs
-from personaproof.cli._models import ORGANISM, default_sources, open_judge, open_utility_judge
+from personaproof.cli._models import default_sources, is_organism, open_judge, open_utility_judge
 from personaproof.core import (
     DataError,
     Engine,
@@ -72,7 +72,7 @@ def judge_choice(
 ) -> JudgeChoice:
     """The judge that the user named, or patterns. Raises RecipeError where nobody is named and a model that is not the
     organism would be rewarded by what patterns see: that is the reward that can be gamed by saying a keyword."""
-    if name is None and target != ORGANISM and isinstance(data, GroupSet) and "safety" in data.rewards:
+    if name is None and not is_organism(target) and isinstance(data, GroupSet) and "safety" in data.rewards:
         raise RecipeError(
             "name who marks the open answers, such as --judge wildguard --judge-model allenai/wildguard. "
             "--judge patterns is possible too, but rewards the words of a refusal, whatever else the answer does."
@@ -106,7 +106,7 @@ class Sources:
     @property
     def sampling(self) -> Sampling:
         """For answers asked of the model before training."""
-        return Sampling(max_new_tokens=self.max_new_tokens or (48 if self.model == ORGANISM else 256))
+        return Sampling(max_new_tokens=self.max_new_tokens or (48 if is_organism(self.model) else 256))
 
 
 Data = TrainingData | TrainingSet
@@ -209,14 +209,14 @@ def _groups(sources: Sources, recipe: AIRRecipe, framing: Framing) -> GroupSet:
     """The user's meta-groups; those built from the user's requests; or the organism's own."""
     if sources.groups is not None:
         return GroupSet(tuple(sources.inputs.groups(sources.groups)))
-    if sources.model == ORGANISM and not (sources.requests or sources.benign or sources.personas):
+    if is_organism(sources.model) and not (sources.requests or sources.benign or sources.personas):
         made = [group for domain in DOMAINS for group in organism_groups(domain, "train", ORGANISM_GROUPS, recipe.seed)]
         console.print(f"{len(made)} meta-groups of the organism's world", highlight=False)
         return GroupSet(tuple(made))
     if not (people := sources.people()):
         raise DataError("give meta-groups with --groups, or --personas to put the requests to.")
     requests = [*sources.harmful(), *sources.harmless()]
-    if sources.model == ORGANISM:
+    if is_organism(sources.model):
         return GroupSet(tuple(groups_of_requests(requests, people, recipe.seed)))
     plan = GroupPlan(framing=framing, seed=recipe.seed)
     return GroupSet(tuple(safety_groups(requests, people, plan)))

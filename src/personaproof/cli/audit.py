@@ -74,7 +74,7 @@ def audit(
     """
     from personaproof.audit import AuditRecipe, audit_summary, plan_audit, run_audit
     from personaproof.cli._inputs import Inputs
-    from personaproof.cli._models import default_sources, open_engine, open_judge, open_utility_judge
+    from personaproof.cli._models import default_sources, is_organism, open_engine, open_judge, open_utility_judge
     from personaproof.core import load_recipe
     from personaproof.report import build_metric_rows, metrics_table, run_report, write_report
     from personaproof.store import Collector, RunDirectory
@@ -84,7 +84,7 @@ def audit(
     harmful_requests = inputs.requests(requests or default_harmful, harmful=True)
     benign_requests = inputs.requests(benign or default_benign, harmful=False)
     people = inputs.personas(personas or default_personas)
-    base = {"sampling": {"max_new_tokens": 48}} if model == "organism" else {}
+    base = {"sampling": {"max_new_tokens": 48}} if is_organism(model) else {}
     settings = load_recipe(AuditRecipe, recipe, set_, base=base)
     engine = open_engine(
         model, adapter=adapter, base_url=base_url, batch_size=batch_size, trust_remote_code=trust_remote_code

@@ -50,7 +50,7 @@ def directions(
         Most texts computed at once, our way.
     """
     from personaproof.bench import DirectionsBenchRecipe, run_directions_bench
-    from personaproof.cli._models import ORGANISM, model_path
+    from personaproof.cli._models import ORGANISM, is_organism, model_path
     from personaproof.core import ModelError, load_recipe
     from personaproof.directions import load_roles
     from personaproof.engines import TransformersEngine
@@ -59,7 +59,7 @@ def directions(
 
     if model.startswith("openai:"):
         raise ModelError("a served model does not show its inside; give a local folder or a Hub id.")
-    roles = panel or (ORGANISM if model == ORGANISM else "panel")
+    roles = panel or (ORGANISM if is_organism(model) else "panel")
     values = {
         "panel": roles,
         "personas": personas,

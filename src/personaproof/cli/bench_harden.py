@@ -70,6 +70,7 @@ def harden(
     from personaproof.cli._models import (
         ORGANISM,
         default_sources,
+        is_organism,
         model_path,
         open_engine,
         open_judge,
@@ -90,7 +91,7 @@ def harden(
         HardenBenchRecipe,
         bench_recipe(recipe),
         set_,
-        base={"loop": loop_recipe(ORGANISM if model == ORGANISM else "picl")},
+        base={"loop": loop_recipe(ORGANISM if is_organism(model) else "picl")},
     )
     if variants:
         settings = settings.only(variants)
@@ -130,7 +131,7 @@ def harden(
                     judge=verdicts,
                     utility_judge=utility,
                     narrator=ConsoleNarrator(1 + len(settings.variants)),
-                    make_groups=groups_of_requests if model == ORGANISM else None,
+                    make_groups=groups_of_requests if is_organism(model) else None,
                 )
                 for name, arm in run_seed(stages, settings).items():
                     arms.setdefault(name, []).append(arm)

@@ -73,7 +73,7 @@ def evolve(
         Database URL for the results (PostgreSQL) instead of a file in OUT.
     """
     from personaproof.cli._inputs import Inputs
-    from personaproof.cli._models import ORGANISM, address_for, default_sources, open_engine, open_judge
+    from personaproof.cli._models import ORGANISM, address_for, default_sources, is_organism, open_engine, open_judge
     from personaproof.core import RecipeError, load_recipe, resolve_framing
     from personaproof.data import prove_disjoint, split_requests
     from personaproof.evolve import (
@@ -94,7 +94,7 @@ def evolve(
     calls, seconds = read_budget(budget)
     overrides = (*set_, f"budget={calls}") if calls is not None else set_
     settings = load_recipe(
-        EvolveRecipe, recipe_path(recipe or (ORGANISM if model == ORGANISM else "thompson")), overrides
+        EvolveRecipe, recipe_path(recipe or (ORGANISM if is_organism(model) else "thompson")), overrides
     )
     if not 0 < confirm_share < 1:
         raise RecipeError(f"--confirm-share must lie between 0 and 1, not {confirm_share}.")

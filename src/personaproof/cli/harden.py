@@ -87,7 +87,7 @@ def harden(
         Most answers generated at once.
     """
     from personaproof.cli._assistants import assist, call_assistants
-    from personaproof.cli._models import ORGANISM, model_path, open_engine
+    from personaproof.cli._models import is_organism, model_path, open_engine
     from personaproof.cli._training import (
         Sources,
         judge_choice,
@@ -109,7 +109,7 @@ def harden(
     if model.startswith("openai:"):
         raise ModelError("training needs the weights; give a local folder or a Hub id, not a served model.")
     settings_type = methods.get(method).recipe
-    path = recipe_path(recipe or default_recipe(method, organism=model == ORGANISM))
+    path = recipe_path(recipe or default_recipe(method, organism=is_organism(model)))
     settings = load_recipe(settings_type, path, (f"method={method}", *set_))
     check_environment(settings)
     sources = Sources(model, personas, requests, benign, bystanders, rows, groups, max_new_tokens)

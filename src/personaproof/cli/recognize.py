@@ -50,7 +50,7 @@ def recognize(
     trust_remote_code
         Run code that a Hub repository brings. Off unless you ask for it.
     """
-    from personaproof.cli._models import ORGANISM, open_engine
+    from personaproof.cli._models import ORGANISM, is_organism, open_engine
     from personaproof.core import ModelError, content_id, load_recipe
     from personaproof.directions import load_roles
     from personaproof.engines import TransformersEngine
@@ -74,7 +74,7 @@ def recognize(
     if model.startswith("openai:"):
         raise ModelError(unreadable)
     settings = load_recipe(
-        RecognizeRecipe, recipe_path(recipe or (ORGANISM if model == ORGANISM else "standard")), set_
+        RecognizeRecipe, recipe_path(recipe or (ORGANISM if is_organism(model) else "standard")), set_
     )
     pack = load_roles(settings.panel)
     earlier = _read_earlier(against)

@@ -66,6 +66,7 @@ def selfplay(
     from personaproof.cli._models import (
         ORGANISM,
         default_sources,
+        is_organism,
         model_path,
         open_engine,
         open_judge,
@@ -88,7 +89,7 @@ def selfplay(
 
     if model.startswith("openai:"):
         raise ModelError("training needs the weights; give a local folder or a Hub id, not a served model.")
-    name = recipe or (ORGANISM if model == ORGANISM else "picl")
+    name = recipe or (ORGANISM if is_organism(model) else "picl")
     base, path = selfplay_recipe(name)
     settings = load_recipe(SelfPlayRecipe, path, [*set_, f"seed={seed}"], base=base)
     inputs = Inputs()

@@ -71,6 +71,14 @@ def read_card(folder: Path) -> dict[str, Any]:
     return card
 
 
+def is_built_here(folder: Path) -> bool:
+    """Whether `folder` holds an organism with its card."""
+    try:
+        return bool(read_card(folder).get("rebuild") == REBUILD)
+    except (OSError, ValueError, AttributeError):
+        return False
+
+
 def write_card(
     folder: Path,
     measures: dict[str, Measure],
