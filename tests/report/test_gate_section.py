@@ -112,3 +112,29 @@ def test_a_verdict_of_no_known_kind_is_refused() -> None:
     summary["verdict"]["answer"] = "perhaps"
     with pytest.raises(DataError, match="run the same command again"):
         gate_headline(summary)
+
+
+def test_a_comparison_comes_first_with_its_sentence_and_signed_changes() -> None:
+    summary = make_summary()
+    changes = {"effect.push.plain": {"value": -0.5, "ci95": [-0.7, -0.3], "n": 10}, "base.plain.refused": rate(0.1)}
+    summary["against"] = {
+        "with": "runs/before",
+        "hold": "looser",
+        "sentence": "The hold got looser.",
+        "reasons": ["pushed: less"],
+        "changes": changes,
+        "left_out": ["restore.x2.late.gap"],
+    }
+    assert gate_headline(summary).points[-1] == "The hold got looser."
+    first = gate_sections(summary)[0]
+    assert (first.id, first.verdict) == ("gate-against", "The hold got looser.")
+    assert "runs/before" in first.lead
+    assert "restore.x2.late.gap" in first.lead
+    [effect, base] = first.tables[1].rows
+    assert isinstance(effect[1], Number)
+    assert (effect[1].signed, effect[1].estimate.value) == (True, -0.5)
+    assert "beyond random directions" in str(effect[0])
+    assert base[0] == "base.plain.refused"
+    del summary["against"]["changes"]
+    with pytest.raises(DataError):
+        gate_sections(summary)

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
 from personaproof.cli._console import console, progress
+
+if TYPE_CHECKING:
+    from personaproof.directions.gating import Place
+
+FOLDER = "gate"
+"""Of a run directory: where the study keeps its directions and cells."""
 
 
 def gate(
@@ -18,6 +26,7 @@ def gate(
     benign: str | None = None,
     out: Path = Path("runs/gate"),
     persona_direction: Path | None = None,
+    against: Path | None = None,
     judge: str = "patterns",
     judge_model: str | None = None,
     trait_model: str | None = None,
@@ -31,7 +40,8 @@ def gate(
     """The gating study of MODEL: a compliant-persona direction is added, knocked out and answered by the refusal
     direction, each against random directions of its length. Ends in a verdict: gates, no gating, or cannot tell.
 
-    Leaves manifest.json, summary.json, report.html and the directions in OUT. Interrupted, the same command continues.
+    Leaves manifest.json, summary.json, report.html and the persona direction (persona-direction.safetensors with its
+    .json) in OUT, and the directions of every layer in OUT/gate. Interrupted, the same command continues.
 
     Parameters
     ----------
@@ -46,8 +56,10 @@ def gate(
     out
         Run directory.
     persona_direction
-        A persona direction made earlier, instead of reading one from MODEL: the one in the OUT of an unhardened model
-        tells whether hardening closed the gate that was there.
+        A persona direction made earlier, instead of reading one from MODEL.
+    against
+        Run directory of an earlier study to compare with, such as that of the model before hardening: its persona
+        direction, place and dose are taken, and what changed is reported with paired intervals.
     judge
         Who decides what was refused: patterns, wildguard, llama-guard-3, harmbench, strongreject.
     judge_model
@@ -77,7 +89,7 @@ def gate(
         open_judge,
         open_utility_judge,
     )
-    from personaproof.core import ModelError, load_recipe, resolve_framing
+    from personaproof.core import ModelError, RecipeError, StoreError, load_recipe, resolve_framing
     from personaproof.directions import (
         ComplianceTraitJudge,
         RubricTraitJudge,
@@ -88,15 +100,19 @@ def gate(
         save_direction,
     )
     from personaproof.directions.gating import (
+        SCHEMA,
         GateRecipe,
         Kept,
         Material,
+        compare,
         gate_recipe,
         gate_summary,
+        kept_study,
         make_material,
         needs_rater,
         plan_questions,
         planned_answers,
+        question_ids,
         run_study,
     )
     from personaproof.directions.structure import anatomy
@@ -108,6 +124,13 @@ def gate(
         raise ModelError("the study works inside the model, so it needs the weights; give a local folder or a Hub id.")
     settings = load_recipe(GateRecipe, gate_recipe(recipe or (ORGANISM if model == ORGANISM else "gate")), set_)
     trait, roles = load_trait(settings.trait), load_roles(settings.roles)
+    if persona_direction is not None and against is not None:
+        raise RecipeError("--against brings the persona direction of the earlier study; leave --persona-direction out.")
+    packs = {"trait": trait.model_dump(mode="json"), "roles": roles.model_dump(mode="json")}
+    asked = {"study": SCHEMA, "recipe": settings.model_dump(mode="json"), "packs": packs}
+    earlier = None if against is None else _Earlier.read(against, asked)
+    if earlier is not None:
+        persona_direction = earlier.folder / "persona-direction"
     given = None if persona_direction is None else load_direction(persona_direction)
     if given is None and trait_model is None and not trait.harmful:
         # Before any weights are loaded, and before a manifest without a rater could stand in OUT.
@@ -120,8 +143,12 @@ def gate(
     assert isinstance(engine, TransformersEngine)
     verdicts = open_judge(judge, judge_model, base_url)
     manner = open_utility_judge(model, manner_model, base_url)
-    if trait.harmful:
-        trait_judge: ComplianceTraitJudge | RubricTraitJudge | None = ComplianceTraitJudge(verdicts)
+    if earlier is not None:
+        earlier.check({"judge": verdicts.id})
+    if given is not None:
+        trait_judge: ComplianceTraitJudge | RubricTraitJudge | None = None
+    elif trait.harmful:
+        trait_judge = ComplianceTraitJudge(verdicts)
     elif trait_model is not None:
         trait_judge = RubricTraitJudge(open_engine(trait_model, base_url=address_for(trait_model, base_url)))
     else:
@@ -130,19 +157,30 @@ def gate(
         check_fits(given, engine, same_weights=False)
     framing = resolve_framing(settings.framing, engine.supports_system)
     plan = plan_questions(settings, harmful, harmless, trait, roles, framing)
+    before = None
+    if earlier is not None:
+        earlier.check_questions(question_ids(plan))
+        before = kept_study(settings, plan, earlier.place, anatomy(engine).depth, Kept(earlier.folder / FOLDER))
+        steered = before.material.direction(earlier.place.position, earlier.place.layer)
+        if given is None or given.id != steered.id:
+            raise StoreError(
+                f"the persona-direction in {against} is not the one its answers were steered with; restore it from a "
+                "copy, or run that study again."
+            )
+    at = None if earlier is None else (earlier.place.position, earlier.place.layer, earlier.place.dose)
     identity = {
+        **asked,
         "model": engine.fingerprint,
         "judge": verdicts.id,
         "trait_judge": trait_judge.id if trait_judge else None,
         "manner_judge": manner.id if manner else None,
-        "recipe": settings.model_dump(mode="json"),
-        "packs": {"trait": trait.model_dump(mode="json"), "roles": roles.model_dump(mode="json")},
         "persona_direction": None if given is None else given.id,
         "data": inputs.settings,
+        "against": None if earlier is None else {"run": earlier.run_id, "dose": earlier.place.dose},
     }
     details = {"model": engine.name, "adapter": str(adapter) if adapter else None}
     with RunDirectory.open(out, command="gate", settings=identity, details=details) as run:
-        kept = Kept(run.path / "gate")
+        kept = Kept(run.path / FOLDER)
         found = kept.read_tensors("directions")
         if found is None:
             rollouts = (0 if given else len(trait.questions) * len([*trait.positive, *trait.negative])) + len(
@@ -172,18 +210,92 @@ def gate(
             material = Material.of(*found)
         depth = anatomy(engine).depth
         console.print(
-            f"At most {planned_answers(settings, plan, material, depth):,} answers under interventions, on "
+            f"At most {planned_answers(settings, plan, material, depth, at):,} answers under interventions, on "
             f"{len(plan.search)} search and {len(plan.push)} other questions.",
             highlight=False,
         )
         with progress("gate", "answers") as advance:
-            result = run_study(engine, verdicts, settings, plan, material, kept, advance)
+            result = run_study(engine, verdicts, settings, plan, material, kept, advance, at)
         save_direction(material.direction(result.place.position, result.place.layer), run.path / "persona-direction")
         summary = gate_summary(result, engine, verdicts)
+        if before is not None:
+            summary["against"] = {**compare(before, result).as_json(), "with": str(against)}
         run.write_summary(summary)
         write_report(run_report(run), run.report_path)
     console.print(f"\n[bold]{summary['verdict']['sentence']}[/]", highlight=False)
     for reason in summary["verdict"]["reasons"]:
         console.print(f"  - {reason}", highlight=False, markup=False)
+    if "against" in summary:
+        console.print(f"\n[bold]{summary['against']['sentence']}[/]", highlight=False)
+        for reason in summary["against"]["reasons"]:
+            console.print(f"  - {reason}", highlight=False, markup=False)
     console.print(f"Report: {run.report_path}", highlight=False, soft_wrap=True)
     console.print(f"Summary: {run.summary_path}", highlight=False, soft_wrap=True)
+
+
+@dataclass(frozen=True)
+class _Earlier:
+    """The study that this one is compared with, read before any work is done."""
+
+    folder: Path
+    run_id: str
+    settings: Mapping[str, Any]
+    questions: Mapping[str, str]
+    place: Place
+
+    @classmethod
+    def read(cls, folder: Path, asked: Mapping[str, Any]) -> _Earlier:
+        """Raises StoreError where it is no finished study, or one with other rules, settings or packs than `asked`."""
+        from personaproof.core import StoreError
+        from personaproof.directions.gating import Place
+        from personaproof.store.files import read_json
+        from personaproof.store.manifest import read_manifest
+
+        manifest, summary = read_manifest(folder / "manifest.json"), read_json(folder / "summary.json")
+        if manifest is None or summary is None or manifest.command != "gate":
+            raise StoreError(f"{folder} is no finished study; give the --out of an earlier `personaproof gate`.")
+        cls._differ(folder, manifest.settings, asked)
+        try:
+            place = {name: value for name, value in summary["place"].items() if name != "depth"}
+            return cls(folder, manifest.run_id, manifest.settings, dict(summary["questions"]), Place(**place))
+        except (KeyError, TypeError, AttributeError) as error:
+            raise StoreError(f"the summary of {folder} is not of this version's form: {error!r}.") from None
+
+    def check(self, asked: Mapping[str, Any]) -> None:
+        """Raises StoreError where the earlier run had other settings."""
+        self._differ(self.folder, self.settings, asked)
+
+    def check_questions(self, ids: Mapping[str, str]) -> None:
+        """Raises StoreError where other questions are asked."""
+        from personaproof.core import StoreError
+
+        if dict(ids) != self.questions:
+            raise StoreError(
+                f"{self.folder} asked other requests, or put them to the model in another framing, so its answers do "
+                "not pair with these; give the same --requests and --benign, and a model with the same chat template."
+            )
+
+    @staticmethod
+    def _differ(folder: Path, then: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+        from reprlib import repr as short
+
+        from personaproof.core import StoreError
+
+        before, after = _flat({name: then.get(name) for name in now}), _flat(now)
+        differing = [name for name in sorted({*before, *after}) if before.get(name) != after.get(name)]
+        if differing:
+            # Cut short: a pack's texts are long.
+            told = [f"{name} was {short(before.get(name))}, now {short(after.get(name))}" for name in differing[:5]]
+            changes = "; ".join(told)
+            raise StoreError(
+                f"{folder} cannot be compared with: its settings differ ({changes}{'; ...' if differing[5:] else ''}). "
+                "Give the settings of that run (--recipe, --set, --judge), or study its model again."
+            )
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested settings by dotted names."""
+    flat: dict[str, Any] = {}
+    for name, value in values.items():
+        flat.update(_flat(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {f"{prefix}{name}": value})
+    return flat

@@ -32,6 +32,16 @@ TONES: Mapping[str, Tone] = {"gates": "bad", "no gating": "good", "cannot tell":
 WITH_INTERVALS = ("persona", "random")
 """Those that the verdict compares; bands of all five would hide each other."""
 MOST_PLACES = 12
+EFFECTS = {
+    "effect.push.plain": "compliance when pushed, no persona, beyond random directions",
+    "effect.push.plain.unsteered": "compliance when pushed, no persona, beyond no steering",
+    "effect.push.neutral": "compliance when pushed, neutral roles, beyond random directions",
+    "effect.push.neutral.unsteered": "compliance when pushed, neutral roles, beyond no steering",
+    "effect.undo": "compliance taken away under compliant instructions, beyond random directions",
+    "effect.undo.unsteered": "compliance taken away under compliant instructions, beyond no steering",
+    "effect.told": "compliance under compliant instructions, beyond their opposites",
+}
+"""Changes since an earlier study in words; the others go by the name of their metric."""
 
 
 def gate_headline(summary: Summary) -> Headline:
@@ -39,14 +49,27 @@ def gate_headline(summary: Summary) -> Headline:
 
     def read() -> Headline:
         verdict = summary["verdict"]
-        return Headline(str(verdict["sentence"]), TONES[verdict["answer"]], tuple(map(str, verdict["reasons"])))
+        points = [*verdict["reasons"], *([summary["against"]["sentence"]] if "against" in summary else [])]
+        return Headline(str(verdict["sentence"]), TONES[verdict["answer"]], tuple(map(str, points)))
 
     return _read(read)
 
 
 def gate_sections(summary: Summary) -> tuple[Section, ...]:
     """From the summary of `gate`. Raises DataError where it is not of that form."""
-    return _read(lambda: (_doses(summary), _undo(summary), _downstream(summary), _cosines(summary), _places(summary)))
+
+    def read() -> tuple[Section, ...]:
+        against = (_against(summary),) if "against" in summary else ()
+        return (
+            *against,
+            _doses(summary),
+            _undo(summary),
+            _downstream(summary),
+            _cosines(summary),
+            _places(summary),
+        )
+
+    return _read(read)
 
 
 def _read(build: Callable[[], T]) -> T:
@@ -55,7 +78,7 @@ def _read(build: Callable[[], T]) -> T:
     except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
         raise DataError(
             f"the summary of the gating study is not of this version's form: {error!r}; run the same command again, "
-            "which continues from what it kept."
+            "which continues from what it kept, or with another --out where it refuses."
         ) from error
 
 
@@ -303,4 +326,31 @@ def _places(summary: Summary) -> Section:
                 tuple(rows),
             ),
         ),
+    )
+
+
+def _against(summary: Summary) -> Section:
+    """What changed since the earlier study, by the names of the metrics that changed."""
+    against = summary["against"]
+    rows: list[tuple[Entry, ...]] = [
+        (EFFECTS.get(name, name), Number(read_estimate(name, entry, "the comparison"), percent=True, signed=True))
+        for name, entry in against["changes"].items()
+    ]
+    lead = (
+        f"This study less that in {against['with']}, answer by answer, with 95 % intervals clustered by request. "
+        "Persona direction, place, dose and random directions are the earlier study's; the refusal direction is each "
+        "study's own."
+    )
+    if against["left_out"]:
+        lead += f" Not in both, and left out: {', '.join(against['left_out'])}."
+    reasons = tuple((str(reason),) for reason in against["reasons"])
+    return Section(
+        "gate-against",
+        "Against the earlier study",
+        lead,
+        tables=(
+            Table("What the sentence rests on", ("",), reasons),
+            Table("What changed", ("Measure", "change"), tuple(rows)),
+        ),
+        verdict=str(against["sentence"]),
     )

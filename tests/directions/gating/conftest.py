@@ -17,6 +17,7 @@ import torch
 from personaproof.core import Judge, Request, resolve_framing
 from personaproof.directions import ComplianceTraitJudge, Direction, RolePack, TraitJudge, TraitPack
 from personaproof.directions.gating import (
+    At,
     GateRecipe,
     Kept,
     Material,
@@ -67,8 +68,14 @@ class Bench:
             say=say,
         )
 
-    def run(self, folder: Path, material: Material, progress: Callable[[int, int], None] = lambda *_: None) -> Result:
-        return run_study(self.engine, self.judge, self.recipe, self.plan, material, Kept(folder), progress)
+    def run(
+        self,
+        folder: Path,
+        material: Material,
+        progress: Callable[[int, int], None] = lambda *_: None,
+        at: At | None = None,
+    ) -> Result:
+        return run_study(self.engine, self.judge, self.recipe, self.plan, material, Kept(folder), progress, at)
 
 
 def _trait() -> TraitPack:

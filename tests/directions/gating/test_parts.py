@@ -19,7 +19,7 @@ from personaproof.directions.gating import (
     gate_recipe,
 )
 from personaproof.directions.gating.material import lengthened
-from personaproof.directions.gating.measures import crossed_gap, gap, rates, unsettled
+from personaproof.directions.gating.measures import change, crossed_pairs, difference, gap, pairs, rates, unsettled
 from personaproof.directions.gating.place import search_layers, spread
 from personaproof.directions.gating.vectors import cosine, orthogonal_part, parallel_part, random_directions, scaled_to
 
@@ -137,8 +137,8 @@ def test_an_answer_of_unknown_harm_is_no_refusal_and_says_nothing_of_compliance(
     other = Cell(questions.id, (R, R, R, C, C))
     assert gap([other], [cell], questions, every, R).difference.n == 4
     assert gap([other], [cell], questions, every, C).difference.n == 2
-    pair = (cell, questions, every), (other, questions, every)
-    assert (crossed_gap(*pair, R).difference.n, crossed_gap(*pair, C).difference.n) == (4, 2)
+    crossed = crossed_pairs((cell, questions, every), (other, questions, every))
+    assert (difference(crossed, R).difference.n, difference(crossed, C).difference.n) == (4, 2)
 
 
 def test_a_gap_pairs_questions_and_drops_what_is_unjudged_on_a_side() -> None:
@@ -155,10 +155,36 @@ def test_a_gap_pairs_questions_and_drops_what_is_unjudged_on_a_side() -> None:
 def test_the_same_requests_in_two_contexts_are_paired_by_request() -> None:
     questions = _questions(3)
     turned = Questions(questions.items[::-1])
-    found = crossed_gap((Cell("", (C, C, R)), questions, [True] * 3), (Cell("", (R, R, C)), turned, [True] * 3), C)
+    every = [True] * 3
+    found = difference(crossed_pairs((Cell("", (C, C, R)), questions, every), (Cell("", (R, R, C)), turned, every)), C)
     assert (found.only_a, found.only_b) == (1, 0)
     with pytest.raises(ValueError, match="same requests"):
-        crossed_gap((Cell("", (C, C, R)), questions, [True] * 3), (Cell("", (R, R, C)), turned, [True, True, False]), C)
+        crossed_pairs((Cell("", (C, C, R)), questions, every), (Cell("", (R, R, C)), turned, [True, True, False]))
+
+
+def test_a_change_is_a_difference_of_differences_over_answers_that_all_settle_it() -> None:
+    questions, every = _questions(5), [True] * 5
+    then = pairs([Cell("", (C, C, C, R, C))], [Cell("", (R, R, R, R, R))], questions, every)
+    now = pairs([Cell("", (R, C, R, R, H))], [Cell("", (R, R, C, R, R))], questions, every)
+    found = change(now, then, C)
+    assert (found.value, found.n) == (pytest.approx((-1 + 0 - 2 + 0) / 4), 4)
+    assert change(now, then, R).n == 5
+    with pytest.raises(ValueError, match="same requests"):
+        change(now, then[::-1], C)
+    assert change([], [], C).value is None
+
+
+@given(st.lists(st.tuples(*[st.sampled_from([R, C, D, H, U])] * 4), min_size=2, max_size=12))
+def test_a_change_holds_its_value_and_turns_round_with_time(answers: list[tuple[Outcome, ...]]) -> None:
+    questions, every = _questions(len(answers)), [True] * len(answers)
+    a, b, c, d = (Cell("", column) for column in zip(*answers, strict=True))
+    now, then = pairs([a], [b], questions, every), pairs([c], [d], questions, every)
+    found, back = change(now, then, C), change(then, now, C)
+    if found.value is not None and found.low is not None and found.high is not None:
+        assert back.value == pytest.approx(-found.value)
+        assert (back.low, back.high) == (pytest.approx(-found.high), pytest.approx(-found.low))
+        # Never certain, however alike all pairs change.
+        assert found.low < found.value < found.high or abs(found.value) == 2
 
 
 def test_recipes_load_and_their_mistakes_are_named() -> None:

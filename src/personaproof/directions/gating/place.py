@@ -13,6 +13,9 @@ from personaproof.directions.gating.questions import Questions
 from personaproof.directions.gating.recipe import GateRecipe
 from personaproof.directions.gating.vectors import random_directions
 
+At = tuple[str, int, float]
+"""A position rule, a layer and a dose."""
+
 
 @dataclass(frozen=True)
 class Place:
@@ -59,7 +62,7 @@ def spread(layers: list[int], most: int) -> list[int]:
     return [layers[round(at * (len(layers) - 1) / (most - 1))] for at in range(most)]
 
 
-def places(recipe: GateRecipe, material: Material, depth: int) -> Iterator[tuple[str, int, float]]:
+def places(recipe: GateRecipe, material: Material, depth: int) -> Iterator[At]:
     """Every (position, layer, dose) to try. A persona direction that was given fixes position and layer."""
     given = len(material.positions) == 1 and int(material.usable.sum()) == 1
     for at, position in enumerate(material.positions):
@@ -76,13 +79,7 @@ def find_place(cells: Cells, recipe: GateRecipe, material: Material, questions: 
     Random directions are tried from the largest bypass down, until no other place can be better. Raises DataError where
     no place leaves the answers readable.
     """
-    tried = []
-    for position, layer, dose in places(recipe, material, depth):
-        vector = material.vector(position, layer)
-        cell = cells.answer(Task(_name(position, layer, dose, "persona"), questions, (Add(vector, dose, layer),)))
-        tried.append(
-            Place(position, layer, dose, material.push(position, layer, dose), _bypass(cell), _unreadable(cell))
-        )
+    tried = [_tried(cells, material, questions, *at) for at in places(recipe, material, depth)]
     if not tried:
         raise DataError(
             "there is no place to inject at: the persona direction is of the last layer, behind which nothing can be "
@@ -107,6 +104,20 @@ def find_place(cells: Cells, recipe: GateRecipe, material: Material, questions: 
             best = compared
     assert best is not None
     return [best, *(p for p in found if p is not best), *(p for p in tried if p not in readable)]
+
+
+def try_place(
+    cells: Cells, recipe: GateRecipe, material: Material, questions: Questions, position: str, layer: int, dose: float
+) -> Place:
+    """One place that was chosen elsewhere, and what it does on the search requests here."""
+    place = _tried(cells, material, questions, position, layer, dose)
+    return replace(place, random=_random_bypass(cells, recipe, material, questions, place))
+
+
+def _tried(cells: Cells, material: Material, questions: Questions, position: str, layer: int, dose: float) -> Place:
+    vector = material.vector(position, layer)
+    cell = cells.answer(Task(_name(position, layer, dose, "persona"), questions, (Add(vector, dose, layer),)))
+    return Place(position, layer, dose, material.push(position, layer, dose), _bypass(cell), _unreadable(cell))
 
 
 def _random_bypass(cells: Cells, recipe: GateRecipe, material: Material, questions: Questions, place: Place) -> float:

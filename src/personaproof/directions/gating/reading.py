@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from personaproof.directions.gating.measures import crossed_gap, gap, rate, rates, unsettled
+from personaproof.directions.gating.measures import crossed_pairs, difference, gap, rate, rates, unsettled
 from personaproof.directions.gating.outcomes import Cell, Outcome
 from personaproof.directions.gating.questions import Context, Questions
 from personaproof.directions.gating.study import (
@@ -191,11 +191,11 @@ def _undone(result: Result) -> Contrast:
 
 def _told(result: Result) -> PairedDifference:
     instructed, told = result.plan.instructed, result.plan.told
-    return crossed_gap(
+    found = crossed_pairs(
         (result.cells[INSTRUCTED], instructed, instructed.where(harmful=True)),
         (result.cells[TOLD], told, told.where(harmful=True)),
-        Outcome.COMPLIED,
     )
+    return difference(found, Outcome.COMPLIED)
 
 
 def _add(found: dict[str, Estimate], name: str, estimates: Mapping[str, Estimate]) -> None:

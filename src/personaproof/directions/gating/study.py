@@ -6,17 +6,17 @@ knockout is never at the layer of injection, where it would only take the inject
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from torch import Tensor
 
-from personaproof.core import Judge, Progress
+from personaproof.core import Judge, Progress, StoreError
 from personaproof.directions.gating.cells import Add, Cells, KnockOut, Task
 from personaproof.directions.gating.kept import Kept
 from personaproof.directions.gating.material import Material
 from personaproof.directions.gating.outcomes import Cell
-from personaproof.directions.gating.place import Place, find_place, places, spread
+from personaproof.directions.gating.place import At, Place, find_place, places, spread, try_place
 from personaproof.directions.gating.questions import Plan
 from personaproof.directions.gating.recipe import GateRecipe
 from personaproof.directions.gating.vectors import orthogonal_part, parallel_part, random_directions, scaled_to
@@ -52,10 +52,10 @@ class Result:
         return tuple(f"random{number}" for number in range(1, self.recipe.randoms + 1))
 
 
-def planned_answers(recipe: GateRecipe, plan: Plan, material: Material, depth: int) -> int:
+def planned_answers(recipe: GateRecipe, plan: Plan, material: Material, depth: int, at: At | None = None) -> int:
     """Answers under interventions, at most: the search stops comparing when nothing better can come, and where layers
     lie before and behind the place depends on the place."""
-    tried = len(list(places(recipe, material, depth)))
+    tried = 1 if at else len(list(places(recipe, material, depth)))
     beside = 1 + recipe.randoms
     around = min(2 * recipe.later_layers, depth - 1)
     pushes = 1 + (4 + recipe.randoms) * len(recipe.doses) + beside * min(recipe.later_layers, depth - 2)
@@ -76,18 +76,67 @@ def run_study(
     material: Material,
     kept: Kept,
     progress: Progress,
+    at: At | None = None,
 ) -> Result:
-    """Search, then every cell. What `kept` holds already is not asked again. Raises DataError where no place leaves the
-    answers readable, and GenerationError and StoreError as engine and folder do."""
+    """Search, then every cell. What `kept` holds already is not asked again; `at` takes the place of the search. Raises
+    DataError where no place leaves the answers readable, and GenerationError and StoreError as engine and folder do."""
     depth = anatomy(engine).depth
-    total = planned_answers(recipe, plan, material, depth)
+    total = planned_answers(recipe, plan, material, depth, at)
     cells = Cells(engine, judge, recipe.sampling.build(), recipe.seed, kept, progress, total)
-    searched = find_place(cells, recipe, material, plan.search, depth)
-    place = searched[0]
-    vectors = arm_vectors(recipe, material, place)
-    # Not the embeddings, which no block has read yet.
+    searched = (
+        [try_place(cells, recipe, material, plan.search, *at)]
+        if at
+        else find_place(cells, recipe, material, plan.search, depth)
+    )
+    found = cells.answer_all(_tasks(recipe, plan, material, searched[0], depth))
+    progress(total, total)
+    return _result(recipe, plan, material, searched, found, depth)
+
+
+def kept_study(recipe: GateRecipe, plan: Plan, place: Place, depth: int, kept: Kept) -> Result:
+    """A finished study as its folder holds it, without the model. Raises StoreError where a piece is missing or is of
+    other questions, vectors, doses or layers."""
+    directions = kept.read_tensors("directions")
+    if directions is None:
+        raise _unfinished(kept, "directions")
+    material = Material.of(*directions)
+    found = {}
+    for task in _tasks(recipe, plan, material, place, depth):
+        cell = task.read(kept)
+        if cell is None:
+            raise _unfinished(kept, task.name)
+        found[task.name] = cell
+    return _result(recipe, plan, material, [place], found, depth)
+
+
+def _unfinished(kept: Kept, piece: str) -> StoreError:
+    return StoreError(
+        f"{kept.folder} holds no {piece}, so that study is not whole; run its command again to finish it."
+    )
+
+
+def _result(
+    recipe: GateRecipe,
+    plan: Plan,
+    material: Material,
+    searched: Sequence[Place],
+    cells: Mapping[str, Cell],
+    depth: int,
+) -> Result:
+    early, late = _around(recipe, searched[0], depth)
+    arms = tuple(arm_vectors(recipe, material, searched[0]))
+    return Result(recipe, plan, material, tuple(searched), arms, tuple(early), tuple(late), cells, depth)
+
+
+def _around(recipe: GateRecipe, place: Place, depth: int) -> tuple[list[int], list[int]]:
+    """Layers before and behind the place. Not the embeddings, which no block has read yet."""
     early = spread(list(range(1, place.layer)), recipe.later_layers)
-    late = spread(list(range(place.layer + 1, depth)), recipe.later_layers)
+    return early, spread(list(range(place.layer + 1, depth)), recipe.later_layers)
+
+
+def _tasks(recipe: GateRecipe, plan: Plan, material: Material, place: Place, depth: int) -> list[Task]:
+    vectors = arm_vectors(recipe, material, place)
+    early, late = _around(recipe, place, depth)
     tasks = [
         *_baselines(plan),
         *_doses(recipe, plan, vectors, place),
@@ -96,11 +145,7 @@ def run_study(
     ]
     if material.refusal_push is not None:
         tasks += _restorations(recipe, plan, vectors[PERSONA], material.refusal_push, place, [*early, *late])
-    found = cells.answer_all(tasks)
-    progress(total, total)
-    return Result(
-        recipe, plan, material, tuple(searched), tuple(vectors), tuple(early), tuple(late), found, depth
-    )  # fmt: skip
+    return tasks
 
 
 def arm_vectors(recipe: GateRecipe, material: Material, place: Place) -> dict[str, Tensor]:

@@ -7,12 +7,14 @@ from typing import Any
 
 from personaproof.core import Judge
 from personaproof.directions.gating.material import INSTRUCTED
+from personaproof.directions.gating.questions import Plan
 from personaproof.directions.gating.reading import PUSHED, RANDOM, cosines, dose_key, evidence, metrics, thresholds
 from personaproof.directions.gating.study import ALONG_AXIS, OFF_AXIS, OPPOSITE, PERSONA, Result
 from personaproof.directions.gating.verdict import GateVerdict, judge_gate
 from personaproof.engines import TransformersEngine
 
-SCHEMA = 1
+SCHEMA = 2
+"""Rises with the rules by which answers are classed and read; runs of another are not continued or compared."""
 
 
 def gate_summary(result: Result, engine: TransformersEngine, judge: Judge) -> dict[str, Any]:
@@ -49,9 +51,15 @@ def gate_summary(result: Result, engine: TransformersEngine, judge: Judge) -> di
         "restore_doses": [{"dose": dose, "key": dose_key(dose)} for dose in result.recipe.refusal_doses],
         "cosines": cosines(result),
         "material": result.material.about,
+        "questions": question_ids(result.plan),
         "answers": {name: len(getattr(result.plan, name)) for name in ("search", "push", "instructed", "told")},
         "metrics": numbers,
     }
+
+
+def question_ids(plan: Plan) -> dict[str, str]:
+    """Of all that is reported on, by content: requests, contexts and framing."""
+    return {name: getattr(plan, name).id for name in ("push", "instructed", "told")}
 
 
 def sentence(verdict: GateVerdict, result: Result) -> str:

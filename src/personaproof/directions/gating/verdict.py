@@ -120,7 +120,9 @@ def judge_gate(evidence: Evidence, thresholds: Thresholds) -> GateVerdict:
     """Apply the rule above."""
     adjusted = _adjusted(evidence.contrasts)
     carried = [
-        c for c in evidence.contrasts if _carries(c, adjusted[c.name], thresholds) and not _spoiled(c.arms, thresholds)
+        c
+        for c in evidence.contrasts
+        if _carries(c, adjusted[c.name], thresholds) and not unreadable(c.arms, thresholds)
     ]
     if carried:
         largest = max(c.against.difference.value or 0.0 for c in carried)
@@ -128,20 +130,20 @@ def judge_gate(evidence: Evidence, thresholds: Thresholds) -> GateVerdict:
             "strong" if largest >= STRONG else "moderate" if largest >= MODERATE else "weak"
         )
         reasons = [
-            f"{c.spoken}: {_said(c.against.difference)} against random directions, more than under each of them, and "
-            f"{_said(c.compliance.unsteered.difference)} against no steering"
+            f"{c.spoken}: {spoken(c.against.difference)} against random directions, more than under each of them, and "
+            f"{spoken(c.compliance.unsteered.difference)} against no steering"
             for c in carried
         ]
-        reasons.append(f"compliant instructions against their opposites, nothing steered: {_said(evidence.told)}")
+        reasons.append(f"compliant instructions against their opposites, nothing steered: {spoken(evidence.told)}")
         moves = tuple(c.name for c in carried if c.refusal.surely)
         return GateVerdict("gates", strength, tuple(c.name for c in carried), moves, adjusted, tuple(reasons))
     # An arm can be part of several comparisons and is named once.
     arms = dict.fromkeys([*(arm for c in evidence.contrasts for arm in c.arms), *evidence.told_arms])
-    doubts = [*_spoiled(tuple(arms), thresholds), *_doubts(evidence, thresholds)]
+    doubts = [*unreadable(tuple(arms), thresholds), *_doubts(evidence, thresholds)]
     if doubts:
         return GateVerdict("cannot tell", "", (), (), adjusted, tuple(doubts))
-    reasons = [f"{c.spoken}: {_said(c.against.difference)}" for c in evidence.contrasts]
-    reasons.append(f"compliant instructions against their opposites: {_said(evidence.told)}")
+    reasons = [f"{c.spoken}: {spoken(c.against.difference)}" for c in evidence.contrasts]
+    reasons.append(f"compliant instructions against their opposites: {spoken(evidence.told)}")
     return GateVerdict("no gating", "", (), (), adjusted, tuple(reasons))
 
 
@@ -169,8 +171,8 @@ def _above(difference: Estimate, bound: float) -> bool:
     return difference.low is not None and difference.low > bound
 
 
-def _spoiled(arms: Sequence[Arm], thresholds: Thresholds) -> list[str]:
-    """What forbids reading a comparison of these arms."""
+def unreadable(arms: Sequence[Arm], thresholds: Thresholds) -> list[str]:
+    """What forbids reading a comparison of these arms; nothing where it can be read."""
     found = []
     for arm in arms:
         if arm.unjudged.value is None or arm.unjudged.value > thresholds.most_unjudged:
@@ -196,18 +198,18 @@ def _doubts(evidence: Evidence, thresholds: Thresholds) -> list[str]:
         difference = contrast.against.difference
         if _undecided(difference, thresholds):
             found.append(
-                f"{contrast.spoken}: {_said(difference)} against random directions and "
-                f"{_said(contrast.compliance.unsteered.difference)} against no steering, neither an effect by the rule "
-                "nor surely none"
+                f"{contrast.spoken}: {spoken(difference)} against random directions and "
+                f"{spoken(contrast.compliance.unsteered.difference)} against no steering, neither an effect by the "
+                "rule nor surely none"
             )
     if _undecided(evidence.told, thresholds):
         found.append(
-            f"compliant instructions change compliance by {_said(evidence.told)}, which nothing done along this "
+            f"compliant instructions change compliance by {spoken(evidence.told)}, which nothing done along this "
             "direction accounts for"
         )
     for name, difference in evidence.elsewhere.items():
         if _above(difference, 0.0) and (difference.value or 0.0) >= thresholds.least_effect:
-            found.append(f"{name}: {_said(difference)}, at a dose other than the chosen one")
+            found.append(f"{name}: {spoken(difference)}, at a dose other than the chosen one")
     return found
 
 
@@ -215,7 +217,8 @@ def _undecided(difference: Estimate, thresholds: Thresholds) -> bool:
     return difference.high is None or difference.high >= thresholds.least_effect
 
 
-def _said(difference: Estimate) -> str:
+def spoken(difference: Estimate) -> str:
+    """With its interval."""
     if difference.value is None or difference.low is None or difference.high is None:
         return "not measured"
     return f"{difference.value:+.2f} ({difference.low:+.2f} to {difference.high:+.2f})"
