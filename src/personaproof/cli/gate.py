@@ -206,8 +206,10 @@ def gate(
                 say=lambda text: console.print(f"  {text}", highlight=False, markup=False),
             )
             kept.write_tensors("directions", material.tensors(), material.about)
-        else:
-            material = Material.of(*found)
+            # As a continued run has them: sums over tensors laid out in another way can differ in the last bit.
+            found = kept.read_tensors("directions")
+            assert found is not None
+        material = Material.of(*found)
         depth = anatomy(engine).depth
         console.print(
             f"At most {planned_answers(settings, plan, material, depth, at):,} answers under interventions, on "

@@ -69,6 +69,17 @@ def test_a_vector_is_the_sum_of_its_parts_across_and_along(seed: int, length: fl
     assert cosine(v, torch.zeros(16)) is None
 
 
+@given(st.integers(0, 1000))
+def test_a_cosine_is_the_same_to_the_last_bit_however_its_vectors_lie_in_memory(seed: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    rows = torch.randn(2, 259, dtype=torch.float64, generator=generator)
+    columns = rows.T.contiguous().T
+    shifted = torch.cat([torch.zeros(2, 1, dtype=torch.float64), rows], dim=1)[:, 1:]
+    found = cosine(*rows)
+    assert cosine(*columns) == cosine(*shifted) == found
+    assert found == pytest.approx(float(torch.nn.functional.cosine_similarity(*rows, dim=0)))
+
+
 def test_short_vectors_are_lengthened_and_long_ones_left() -> None:
     vectors = torch.tensor([[3.0, 4.0], [0.3, 0.4], [0.0, 0.0]], dtype=torch.float64)
     found = lengthened(vectors, torch.tensor([10.0, 10.0, 10.0], dtype=torch.float64), 0.2)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -34,6 +36,9 @@ def parallel_part(vector: Tensor, axis: Tensor) -> Tensor:
 
 
 def cosine(one: Tensor, other: Tensor) -> float | None:
-    """Of two (width,) vectors; None where one has no length."""
-    product = float(one.double().norm() * other.double().norm())
-    return max(-1.0, min(1.0, float(one.double() @ other.double()) / product)) if product else None
+    """Of two (width,) vectors; None where one has no length. Summed exactly, so that the same numbers give the same
+    last bit however they lie in memory, as made or as read back from disk."""
+    a, b = one.double(), other.double()
+    dot, first, second = (math.fsum((x * y).tolist()) for x, y in ((a, b), (a, a), (b, b)))
+    product = math.sqrt(first) * math.sqrt(second)
+    return max(-1.0, min(1.0, dot / product)) if product else None
