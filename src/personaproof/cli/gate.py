@@ -85,6 +85,7 @@ def gate(
         ORGANISM,
         address_for,
         default_sources,
+        is_organism,
         open_engine,
         open_judge,
         open_utility_judge,
@@ -122,7 +123,7 @@ def gate(
 
     if model.startswith("openai:"):
         raise ModelError("the study works inside the model, so it needs the weights; give a local folder or a Hub id.")
-    settings = load_recipe(GateRecipe, gate_recipe(recipe or (ORGANISM if model == ORGANISM else "gate")), set_)
+    settings = load_recipe(GateRecipe, gate_recipe(recipe or (ORGANISM if is_organism(model) else "gate")), set_)
     trait, roles = load_trait(settings.trait), load_roles(settings.roles)
     if persona_direction is not None and against is not None:
         raise RecipeError("--against brings the persona direction of the earlier study; leave --persona-direction out.")
