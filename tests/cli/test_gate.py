@@ -97,6 +97,7 @@ def test_what_cannot_be_studied_is_said_at_once(personaproof: Run) -> None:
 
 
 @pytest.mark.long
+@pytest.mark.timeout(1200)
 def test_a_small_study_leaves_its_files_and_is_not_done_twice(personaproof: Run, tmp_path: Path) -> None:
     done = personaproof("gate", "organism", "--out", "one", *SMALL)
     assert done.returncode == 0, done.stderr
