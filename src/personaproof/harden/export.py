@@ -232,14 +232,21 @@ def _merged(base: str, adapter: Path, tokenizer: Any, folder: Path, dtype: torch
 
 def _probes(tokenizer: Any, name: str, model: Any, rows: Path | None) -> list[TokenSequence]:
     chosen = read_rows(rows) if rows is not None else list(_BUILT_IN)
-    # What the training means to change, where there is any; evenly, for a file may hold one persona after another.
-    chosen = [row for row in chosen if row.kind == "preference" and row.persona is not None] or chosen
-    chosen = chosen[:: max(1, len(chosen) // MOST_PROBES)][:MOST_PROBES]
+    # First what the training means to change. Evenly, for a file may hold one persona after another.
+    changed = [row for row in chosen if row.kind == "preference" and row.persona is not None]
+    others = [row for row in chosen if row.kind != "preference" or row.persona is None]
+    chosen = _evenly(changed, MOST_PROBES)
+    chosen += _evenly(others, MOST_PROBES - len(chosen))
     longest = int(model.config.get_text_config().max_position_embeddings)
     found = [row.chosen for row in RowEncoder(tokenizer, name).encode(chosen) if len(row.chosen) <= longest]
     if not found:
         raise ModelError(f"no probe fits the context of {name!r} ({longest} tokens); give shorter rows with --rows.")
     return found
+
+
+def _evenly(rows: Sequence[Row], most: int) -> list[Row]:
+    """At most so many of `rows`, from all over them."""
+    return list(rows[:: max(1, len(rows) // max(1, most))][:most])
 
 
 def _score(model: Any, probes: Sequence[TokenSequence]) -> list[list[float]]:
