@@ -72,6 +72,8 @@ def test_what_the_harness_loads_is_the_hardened_model(hardened: Path, tmp_path: 
     if merge:
         assert "peft" not in yaml.safe_load((tmp_path / "export/lm_eval.yaml").read_text())["model_args"]
         AutoTokenizer.from_pretrained(tmp_path / "export/model")
+        # What an audit reads to tell whether its data was trained on.
+        assert (tmp_path / "export/model/training_data.json").is_file()
 
 
 def test_settings_that_forget_the_adapter_are_found_out(export: Path) -> None:

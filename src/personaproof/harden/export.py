@@ -23,6 +23,7 @@ from peft import PeftModel
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from personaproof.core import ModelError, Persona, Request, StoreError
+from personaproof.data import record_path
 from personaproof.engines._loading import attach_adapter, check_source, choose_device, choose_dtype, load_model
 from personaproof.harden.loading import quietly
 from personaproof.harden.picl.collate import RowEncoder
@@ -226,6 +227,8 @@ def _merged(base: str, adapter: Path, tokenizer: Any, folder: Path, dtype: torch
     with quietly():
         PeftModel.from_pretrained(model, adapter).merge_and_unload().to(dtype).save_pretrained(unfinished)
     tokenizer.save_pretrained(unfinished)
+    if record_path(adapter).is_file():  # an audit of the merged model should know of its training too
+        shutil.copy(record_path(adapter), record_path(unfinished))
     unfinished.rename(folder)
     return folder.resolve()
 
