@@ -37,6 +37,11 @@ def test_the_organism_is_audited_compared_and_reported(
     assert again.returncode == 0
     assert json.loads((tmp_path / "one/summary.json").read_text()) == summary
 
+    other = personaproof("audit", "organism", *flags(small_data), "--out", "one", "--set", "seed=1")
+    assert other.returncode == 2
+    assert "choose another --out" in other.stderr.replace("\n", " ")
+    assert json.loads((tmp_path / "one/summary.json").read_text()) == summary
+
     greedy = personaproof("audit", "organism", *flags(small_data), "--out", "two", "--set", "sampling.temperature=0")
     assert greedy.returncode == 0, greedy.stderr
     compared = personaproof("compare", "one", "two", "--out", "compare.html")
@@ -156,10 +161,3 @@ def test_a_classifier_judge_brings_its_own_chat_template(
     # A random judge's noise parses as no verdict, and none is made up for it.
     metrics = json.loads((tmp_path / "judged/summary.json").read_text())["metrics"]
     assert metrics["unjudged.rate"]["value"] == 1.0
-
-
-def test_another_run_is_not_overwritten(personaproof: Run, small_data: dict[str, Path]) -> None:
-    assert personaproof("audit", "organism", *flags(small_data), "--out", "run").returncode == 0
-    failed = personaproof("audit", "organism", *flags(small_data), "--out", "run", "--set", "seed=1")
-    assert failed.returncode == 2
-    assert "choose another --out" in failed.stderr.replace("\n", " ")

@@ -69,7 +69,7 @@ def test_an_earlier_study_that_does_not_fit_is_refused_before_anything_is_loaded
             gate("organism", out=tmp_path / "run", against=against, **options)
         return str(caught.value)
 
-    assert "no finished study" in said(tmp_path / "nowhere")
+    assert "no finished run of `personaproof gate`" in said(tmp_path / "nowhere")
     fits = _left(tmp_path / "fits")
     assert "persona-direction.safetensors" in said(fits)
     assert "leave --persona-direction out" in said(fits, persona_direction=tmp_path / "any")

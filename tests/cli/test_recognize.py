@@ -43,7 +43,7 @@ def test_what_cannot_be_studied_is_an_error_before_any_work(
     (tmp_path / "empty").mkdir()
     for arguments, said in (
         (["openai:gpt"], "a local folder or a Hub id"),
-        (["organism", "--against", "empty"], "summary.json"),
+        (["organism", "--against", "empty"], "no finished run of `personaproof recognize`"),
         (["organism", "--set", "max_role=5"], "max_roles"),
         (["organism", "--set", "panel=organisms"], "organism"),
     ):
@@ -58,6 +58,7 @@ def test_an_earlier_study_that_asked_something_else_is_refused_before_any_work(
     from personaproof.core import load_recipe
     from personaproof.directions import load_roles
     from personaproof.recognition import RecognizeRecipe, build_panel, recipe_path
+    from personaproof.store import RunDirectory
 
     monkeypatch.chdir(tmp_path)
     settings = load_recipe(RecognizeRecipe, recipe_path("organism"), ("max_roles=5",))
@@ -79,8 +80,8 @@ def test_an_earlier_study_that_asked_something_else_is_refused_before_any_work(
             **dict.fromkeys(("information", "activation", "mass"), square[0]),
         },
     }
-    (tmp_path / "one").mkdir()
-    (tmp_path / "one/summary.json").write_text(json.dumps(earlier))
+    with RunDirectory.open(tmp_path / "one", command="recognize", settings={}) as left:
+        left.write_summary(earlier)
     assert run(["recognize", "organism", "--set", "max_roles=5", "--against", "one"]) == FAILED
     said = " ".join(capsys.readouterr().err.split())
     assert "one and this study cannot be compared: they differ in the layer (0 against" in said

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from personaproof.core import StoreError
-from personaproof.store import RunDirectory, Store, file_hash, write_json
+from personaproof.store import FinishedRun, RunDirectory, Store, file_hash, write_json
 from personaproof.store import manifest as manifest_module
 
 SETTINGS = {"recipe": {"samples": 1, "sampling": {"temperature": 0.7}}, "model": "model-a", "data": ("x", "y")}
@@ -202,3 +202,24 @@ def test_file_hash_is_sha256_of_the_bytes(tmp_path: Path):
     path = tmp_path / "data.jsonl"
     path.write_bytes(b"abc")
     assert file_hash(path) == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+
+
+def test_a_finished_run_is_read_by_the_command_that_made_it_and_its_settings_are_held_to(tmp_path):
+    for missing in (tmp_path / "nowhere", tmp_path / "cut"):
+        if missing.name == "cut":
+            with RunDirectory.open(missing, command="gate", settings=SETTINGS):
+                pass
+        with pytest.raises(StoreError, match=f"{missing.name} is no finished run of `personaproof gate`"):
+            FinishedRun.read(missing, "gate")
+    with RunDirectory.open(tmp_path / "cut", command="gate", settings=SETTINGS) as run:
+        run.write_summary({"n": 1})
+    with pytest.raises(StoreError, match="no finished run of `personaproof audit`"):
+        FinishedRun.read(tmp_path / "cut", "audit")
+    found = FinishedRun.read(tmp_path / "cut", "gate")
+    assert found.summary == {"n": 1}
+    assert found.manifest.run_id == run.manifest.run_id
+    found.check({"model": "model-a"})
+    with pytest.raises(StoreError, match=r"recipe\.sampling\.temperature was 0\.7, now 1\.0"):
+        found.check({"model": "model-a", "recipe": {"samples": 1, "sampling": {"temperature": 1.0}}})
+    with pytest.raises(StoreError, match="judge was None, now 'x'"):
+        found.check({"judge": "x"})

@@ -2,20 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 from cyclopts import Parameter
 
 from personaproof.cli._console import console, progress
-
-if TYPE_CHECKING:
-    from personaproof.directions.gating import Place
-
-FOLDER = "gate"
-"""Of a run directory: where the study keeps its directions and cells."""
 
 
 def gate(
@@ -90,7 +82,7 @@ def gate(
         open_judge,
         open_utility_judge,
     )
-    from personaproof.core import ModelError, RecipeError, StoreError, load_recipe, resolve_framing
+    from personaproof.core import ModelError, RecipeError, load_recipe, resolve_framing
     from personaproof.directions import (
         ComplianceTraitJudge,
         RubricTraitJudge,
@@ -101,25 +93,26 @@ def gate(
         save_direction,
     )
     from personaproof.directions.gating import (
+        FOLDER,
+        PERSONA_DIRECTION,
         SCHEMA,
+        EarlierStudy,
         GateRecipe,
         Kept,
         Material,
         compare,
         gate_recipe,
         gate_summary,
-        kept_study,
         make_material,
         needs_rater,
         plan_questions,
         planned_answers,
-        question_ids,
         run_study,
     )
     from personaproof.directions.structure import anatomy
     from personaproof.engines import TransformersEngine
     from personaproof.report import run_report, write_report
-    from personaproof.store import RunDirectory
+    from personaproof.store import FinishedRun, RunDirectory
 
     if model.startswith("openai:"):
         raise ModelError("the study works inside the model, so it needs the weights; give a local folder or a Hub id.")
@@ -129,10 +122,14 @@ def gate(
         raise RecipeError("--against brings the persona direction of the earlier study; leave --persona-direction out.")
     packs = {"trait": trait.model_dump(mode="json"), "roles": roles.model_dump(mode="json")}
     asked = {"study": SCHEMA, "recipe": settings.model_dump(mode="json"), "packs": packs}
-    earlier = None if against is None else _Earlier.read(against, asked)
-    if earlier is not None:
-        persona_direction = earlier.folder / "persona-direction"
+    earlier, finished = None, None
+    if against is not None:
+        finished = FinishedRun.read(against, "gate")
+        finished.check(asked)
+        earlier = EarlierStudy.read(against, finished.summary)
     given = None if persona_direction is None else load_direction(persona_direction)
+    if earlier is not None:
+        given = earlier.direction
     if given is None and trait_model is None and not trait.harmful:
         # Before any weights are loaded, and before a manifest without a rater could stand in OUT.
         raise needs_rater(trait)
@@ -144,8 +141,8 @@ def gate(
     assert isinstance(engine, TransformersEngine)
     verdicts = open_judge(judge, judge_model, base_url)
     manner = open_utility_judge(model, manner_model, base_url)
-    if earlier is not None:
-        earlier.check({"judge": verdicts.id})
+    if finished is not None:
+        finished.check({"judge": verdicts.id})
     if given is not None:
         trait_judge: ComplianceTraitJudge | RubricTraitJudge | None = None
     elif trait.harmful:
@@ -158,17 +155,8 @@ def gate(
         check_fits(given, engine, same_weights=False)
     framing = resolve_framing(settings.framing, engine.supports_system)
     plan = plan_questions(settings, harmful, harmless, trait, roles, framing)
-    before = None
-    if earlier is not None:
-        earlier.check_questions(question_ids(plan))
-        before = kept_study(settings, plan, earlier.place, anatomy(engine).depth, Kept(earlier.folder / FOLDER))
-        steered = before.material.direction(earlier.place.position, earlier.place.layer)
-        if given is None or given.id != steered.id:
-            raise StoreError(
-                f"the persona-direction in {against} is not the one its answers were steered with; restore it from a "
-                "copy, or run that study again."
-            )
-    at = None if earlier is None else (earlier.place.position, earlier.place.layer, earlier.place.dose)
+    before = None if earlier is None else earlier.result(settings, plan, anatomy(engine).depth)
+    at = None if earlier is None else earlier.at
     identity = {
         **asked,
         "model": engine.fingerprint,
@@ -177,7 +165,9 @@ def gate(
         "manner_judge": manner.id if manner else None,
         "persona_direction": None if given is None else given.id,
         "data": inputs.settings,
-        "against": None if earlier is None else {"run": earlier.run_id, "dose": earlier.place.dose},
+        "against": None
+        if earlier is None or finished is None
+        else {"run": finished.manifest.run_id, "dose": earlier.place.dose},
     }
     details = {"model": engine.name, "adapter": str(adapter) if adapter else None}
     with RunDirectory.open(out, command="gate", settings=identity, details=details) as run:
@@ -219,7 +209,7 @@ def gate(
         )
         with progress("gate", "answers") as advance:
             result = run_study(engine, verdicts, settings, plan, material, kept, advance, at)
-        save_direction(material.direction(result.place.position, result.place.layer), run.path / "persona-direction")
+        save_direction(material.direction(result.place.position, result.place.layer), run.path / PERSONA_DIRECTION)
         summary = gate_summary(result, engine, verdicts)
         if before is not None:
             summary["against"] = {**compare(before, result).as_json(), "with": str(against)}
@@ -234,71 +224,3 @@ def gate(
             console.print(f"  - {reason}", highlight=False, markup=False)
     console.print(f"Report: {run.report_path}", highlight=False, soft_wrap=True)
     console.print(f"Summary: {run.summary_path}", highlight=False, soft_wrap=True)
-
-
-@dataclass(frozen=True)
-class _Earlier:
-    """The study that this one is compared with, read before any work is done."""
-
-    folder: Path
-    run_id: str
-    settings: Mapping[str, Any]
-    questions: Mapping[str, str]
-    place: Place
-
-    @classmethod
-    def read(cls, folder: Path, asked: Mapping[str, Any]) -> _Earlier:
-        """Raises StoreError where it is no finished study, or one with other rules, settings or packs than `asked`."""
-        from personaproof.core import StoreError
-        from personaproof.directions.gating import Place
-        from personaproof.store.files import read_json
-        from personaproof.store.manifest import read_manifest
-
-        manifest, summary = read_manifest(folder / "manifest.json"), read_json(folder / "summary.json")
-        if manifest is None or summary is None or manifest.command != "gate":
-            raise StoreError(f"{folder} is no finished study; give the --out of an earlier `personaproof gate`.")
-        cls._differ(folder, manifest.settings, asked)
-        try:
-            place = {name: value for name, value in summary["place"].items() if name != "depth"}
-            return cls(folder, manifest.run_id, manifest.settings, dict(summary["questions"]), Place(**place))
-        except (KeyError, TypeError, AttributeError) as error:
-            raise StoreError(f"the summary of {folder} is not of this version's form: {error!r}.") from None
-
-    def check(self, asked: Mapping[str, Any]) -> None:
-        """Raises StoreError where the earlier run had other settings."""
-        self._differ(self.folder, self.settings, asked)
-
-    def check_questions(self, ids: Mapping[str, str]) -> None:
-        """Raises StoreError where other questions are asked."""
-        from personaproof.core import StoreError
-
-        if dict(ids) != self.questions:
-            raise StoreError(
-                f"{self.folder} asked other requests, or put them to the model in another framing, so its answers do "
-                "not pair with these; give the same --requests and --benign, and a model with the same chat template."
-            )
-
-    @staticmethod
-    def _differ(folder: Path, then: Mapping[str, Any], now: Mapping[str, Any]) -> None:
-        from reprlib import repr as short
-
-        from personaproof.core import StoreError
-
-        before, after = _flat({name: then.get(name) for name in now}), _flat(now)
-        differing = [name for name in sorted({*before, *after}) if before.get(name) != after.get(name)]
-        if differing:
-            # Cut short: a pack's texts are long.
-            told = [f"{name} was {short(before.get(name))}, now {short(after.get(name))}" for name in differing[:5]]
-            changes = "; ".join(told)
-            raise StoreError(
-                f"{folder} cannot be compared with: its settings differ ({changes}{'; ...' if differing[5:] else ''}). "
-                "Give the settings of that run (--recipe, --set, --judge), or study its model again."
-            )
-
-
-def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested settings by dotted names."""
-    flat: dict[str, Any] = {}
-    for name, value in values.items():
-        flat.update(_flat(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {f"{prefix}{name}": value})
-    return flat

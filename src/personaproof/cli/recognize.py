@@ -119,15 +119,12 @@ def recognize(
 
 def _read_earlier(against: Path | None) -> dict[str, Any] | None:
     """The earlier study's summary, read before any work is done."""
-    from personaproof.core import StoreError
     from personaproof.recognition import read_conditions, read_matrices
-    from personaproof.store.files import read_json
+    from personaproof.store import FinishedRun
 
     if against is None:
         return None
-    summary = read_json(against / "summary.json")
-    if summary is None:
-        raise StoreError(f"{against} has no summary.json; give the --out of a finished `personaproof recognize`.")
+    summary = dict(FinishedRun.read(against, "recognize").summary)
     read_matrices(summary, str(against))
     read_conditions(summary, str(against))
     return summary

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from reprlib import repr as short
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -76,15 +77,21 @@ def continue_or_create(
 
 
 def _check_same(path: Path, manifest: Manifest, command: str, settings: Mapping[str, Any], store: str) -> None:
-    then = {"command": manifest.command, "store": manifest.store, **_flat(manifest.settings)}
-    now = {"command": command, "store": store, **_flat(settings)}
-    differing = [name for name in sorted({*then, *now}) if then.get(name) != now.get(name)]
-    if differing:
-        changes = "; ".join(f"{name} was {then.get(name)!r}, now {now.get(name)!r}" for name in differing[:5])
+    then = {"command": manifest.command, "store": manifest.store, **manifest.settings}
+    if differing := differences(then, {"command": command, "store": store, **settings}):
         raise StoreError(
-            f"{path} belongs to a run with other settings ({changes}{'; ...' if len(differing) > 5 else ''}); "
-            "choose another --out, or use the same settings to continue it."
+            f"{path} belongs to a run with other settings ({differing}); choose another --out, or use the same "
+            "settings to continue it."
         )
+
+
+def differences(then: Mapping[str, Any], now: Mapping[str, Any], most: int = 5) -> str:
+    """What differs between two nested settings, the first `most` by name; empty where nothing does. Values are cut
+    short: a pack's texts are long."""
+    before, after = _flat(then), _flat(now)
+    differing = [name for name in sorted({*before, *after}) if before.get(name) != after.get(name)]
+    told = [f"{name} was {short(before.get(name))}, now {short(after.get(name))}" for name in differing[:most]]
+    return "; ".join(told) + ("; ..." if differing[most:] else "")
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

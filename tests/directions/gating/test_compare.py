@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from personaproof.core import StoreError
-from personaproof.directions.gating import Cell, Kept, Outcome, compare, gate_summary, kept_study
-from personaproof.directions.gating.study import dose_cell, undo_cell
+from personaproof.directions.gating import Cell, Kept, Outcome, compare, gate_summary
+from personaproof.directions.gating.study import dose_cell, kept_study, undo_cell
 
 
 def test_a_gate_that_was_closed_is_looser_and_its_changes_are_those_of_the_metrics(

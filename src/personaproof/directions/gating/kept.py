@@ -18,6 +18,10 @@ from torch import Tensor
 from personaproof.core import StoreError
 from personaproof.directions.files import _write
 
+FOLDER = "gate"
+"""Of a run directory: where the study keeps its directions and cells."""
+PERSONA_DIRECTION = "persona-direction"
+"""Of a run directory: the direction that the study pushed with, as files for other tools."""
 ABOUT = "about"
 
 
