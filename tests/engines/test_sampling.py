@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from personaproof.core import Sampling
 from personaproof.engines import _sampling
-from personaproof.engines._sampling import SamplingTable, choose, sample, uniform_stream
+from personaproof.engines._sampling import SamplingTable, choose, drawing_device, sample, uniform_stream
 
 GRID = 4000
 
@@ -110,3 +110,9 @@ def test_streams_are_fixed_even_and_apart() -> None:
     assert float(((counts - 1000) ** 2 / 1000).sum()) < 43.8
     firsts = np.array([uniform_stream(seed, 1)[0] for seed in range(2000)])
     assert abs(np.corrcoef(firsts[:-1], firsts[1:])[0, 1]) < 0.08
+
+
+def test_a_device_without_float64_has_its_tokens_drawn_on_the_cpu() -> None:
+    assert drawing_device(torch.device("mps")) == torch.device("cpu")
+    for name in ("cpu", "cuda:1"):
+        assert drawing_device(torch.device(name)) == torch.device(name)

@@ -13,7 +13,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from personaproof.core import Job, ModelError
 from personaproof.directions import RESPONSE_MEAN, Passage, anatomy, record
-from personaproof.engines import TransformersEngine
+from personaproof.engines import TransformersEngine, widest_float
 from personaproof.recognition import (
     ClaimQuestion,
     Panel,
@@ -26,7 +26,6 @@ from personaproof.recognition import (
     shared_response_means,
     surprise,
     text_paths,
-    widest_float,
 )
 from personaproof.recognition.shared import common_opening
 

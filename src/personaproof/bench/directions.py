@@ -16,7 +16,7 @@ from torch import Tensor
 from personaproof.bench.ratios import geometric_ratio, mean_over_seeds
 from personaproof.core import DataError, Job, ModelError, Progress, Recipe
 from personaproof.directions import RolePack, anatomy
-from personaproof.engines import TransformersEngine
+from personaproof.engines import TransformersEngine, widest_float
 from personaproof.recognition import (
     Panel,
     RecognizeRecipe,
@@ -25,7 +25,6 @@ from personaproof.recognition import (
     shared_response_means,
     surprise,
     text_paths,
-    widest_float,
 )
 
 GOAL = 5.0

@@ -5,11 +5,20 @@ from __future__ import annotations
 from pathlib import Path
 
 from personaproof.core import Engine, ModelError
+from personaproof.engines._loading import widest_float
 from personaproof.engines._prompts import Prompts
 from personaproof.engines.openai import OpenAIEngine
 from personaproof.engines.transformers import BATCH_SIZE, BATCH_TOKENS, TransformersEngine
 
-__all__ = ["BATCH_SIZE", "BATCH_TOKENS", "OpenAIEngine", "Prompts", "TransformersEngine", "load_engine"]
+__all__ = [
+    "BATCH_SIZE",
+    "BATCH_TOKENS",
+    "OpenAIEngine",
+    "Prompts",
+    "TransformersEngine",
+    "load_engine",
+    "widest_float",
+]
 
 REMOTE = "openai:"
 

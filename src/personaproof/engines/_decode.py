@@ -12,7 +12,7 @@ from torch import Tensor
 
 from personaproof.core import Sampling
 from personaproof.engines._cached import CachedBatch
-from personaproof.engines._sampling import SamplingTable, choose, uniform_stream
+from personaproof.engines._sampling import SamplingTable, choose, drawing_device, uniform_stream
 
 COMPACT_BELOW = 0.75
 """Finished rows are dropped once fewer than this part of the rows is still going: each drop copies the cache."""
@@ -41,7 +41,7 @@ def decode(
     """
     steps = max(setting.max_new_tokens for setting in settings)
     batch = CachedBatch(model, prompts, ahead=steps)
-    device = batch.logits.device
+    device = drawing_device(batch.logits.device)
     table = SamplingTable(settings, device)
     uniforms = _uniforms(settings, seeds, steps).to(device)
     limits = torch.tensor([setting.max_new_tokens for setting in settings], device=device)
@@ -53,7 +53,7 @@ def decode(
 
     logits = batch.logits
     for step in range(steps):
-        logits = logits.float()
+        logits = logits.float().to(device)
         tokens = choose(logits, table, uniforms[rows, step])
         logprobs = logits.gather(1, tokens[:, None])[:, 0] - logits.logsumexp(-1)
         ended = torch.isin(tokens, ends)
@@ -64,10 +64,10 @@ def decode(
             break
         if left < COMPACT_BELOW * len(rows) and batch.can_keep:
             kept = going.nonzero()[:, 0]
-            batch.keep(kept)
+            batch.keep(kept.to(batch.logits.device))
             table.keep(kept)
             rows, going, tokens = rows[kept], going[kept], tokens[kept]
-        logits = batch.step(tokens)
+        logits = batch.step(tokens.to(batch.logits.device))
     return results
 
 

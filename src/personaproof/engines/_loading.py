@@ -101,6 +101,11 @@ def choose_device(device: str) -> torch.device:
     return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
 
 
+def widest_float(device: torch.device) -> torch.dtype:
+    """What sums are kept in on a device: float64, or float32 on Apple's, which has no float64."""
+    return torch.float32 if device.type == "mps" else torch.float64
+
+
 def choose_dtype(dtype: str, device: torch.device) -> torch.dtype:
     """ "auto" is bfloat16 where the hardware computes in it, else float32."""
     if dtype == "auto":

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from personaproof.core import Sampling
+from personaproof.engines._loading import widest_float
 
 NUCLEUS_GUESS = 64
 """Tokens looked at first for the nucleus; rows whose nucleus is wider are sorted whole."""
@@ -30,6 +31,11 @@ def uniform_stream(seed: int, steps: int) -> NDArray[np.float64]:
     """
     raw = np.atleast_1d(np.random.Philox(key=seed).random_raw(steps))
     return np.asarray((raw >> np.uint64(11)) * 2.0**-53, dtype=np.float64)
+
+
+def drawing_device(device: torch.device) -> torch.device:
+    """Where tokens are drawn for a model on `device`: there, or on the CPU for Apple's, which has no float64."""
+    return device if widest_float(device) == torch.float64 else torch.device("cpu")
 
 
 class SamplingTable:

@@ -6,7 +6,7 @@ from personaproof.recognition.conditions import Conditions, read_conditions, sha
 from personaproof.recognition.measure import Claims, claims, mean_response, surprise, text_paths
 from personaproof.recognition.panel import ASSISTANT, Member, Panel, build_panel
 from personaproof.recognition.recipe import ClaimQuestion, RecognizeRecipe, recipe_path
-from personaproof.recognition.shared import score_shared, shared_response_means, sharing, widest_float
+from personaproof.recognition.shared import score_shared, shared_response_means, sharing
 from personaproof.recognition.study import Study, run_study, study_layer
 from personaproof.recognition.summary import analyse, read_matrices, study_summary
 from personaproof.recognition.texts import Text, Texts, write_texts
@@ -49,6 +49,5 @@ __all__ = [
     "surprise",
     "text_paths",
     "verdict",
-    "widest_float",
     "write_texts",
 ]

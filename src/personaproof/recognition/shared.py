@@ -20,7 +20,7 @@ from transformers import DynamicCache
 from personaproof.core import ModelError, Progress
 from personaproof.directions import RESPONSE_MEAN, Passage, anatomy, record
 from personaproof.directions.hooks import at_block_inputs
-from personaproof.engines import TransformersEngine
+from personaproof.engines import TransformersEngine, widest_float
 from personaproof.engines._cached import CachedBatch, shareable_columns
 from personaproof.engines._loading import explain_out_of_memory
 from personaproof.engines._score import LOGIT_BUDGET, _logprobs, score_batch
@@ -77,11 +77,6 @@ def shared_response_means(engine: TransformersEngine, paths: Sequence[Path], lay
         passages = [Passage(tuple(chain.from_iterable(paths[i][:-1])), paths[i][-1]) for i in whole]
         means[whole] = record(engine, passages, [RESPONSE_MEAN], layers)[:, 0].double()
     return means
-
-
-def widest_float(device: torch.device) -> torch.dtype:
-    """What sums are kept in on a device: float64, or float32 on Apple's, which has no float64."""
-    return torch.float32 if device.type == "mps" else torch.float64
 
 
 def sharing(engine: TransformersEngine) -> str:

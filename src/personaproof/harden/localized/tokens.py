@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from personaproof.core import DataError, ModelError, Sampling, Trial, item_seed
+from personaproof.engines import widest_float
 from personaproof.harden.chunked import chunk_positions
 from personaproof.harden.head import OutputHead
 from personaproof.harden.localized.answers import answers_to, batches
@@ -46,7 +47,8 @@ def tally(log_teacher: Tensor, log_base: Tensor, barred: Tensor, ballots: int) -
     top, tokens = ratio.topk(min(ballots, int((~barred).sum())), dim=-1)
     nothing = top.new_zeros(ratio.shape[-1])
     tokens, top = tokens.flatten(), top.flatten()
-    return Tally(torch.bincount(tokens, minlength=len(nothing)), nothing.double().index_add(0, tokens, top.double()))
+    wide = widest_float(top.device)
+    return Tally(torch.bincount(tokens, minlength=len(nothing)), nothing.to(wide).index_add(0, tokens, top.to(wide)))
 
 
 def elect(counted: Tally, seats: int, positions: int) -> SafetyTokens:
@@ -95,7 +97,7 @@ def safety_tokens(
     if positions == 0:
         raise DataError("the model ends its turn at once on every harmless prompt, so no token can be elected.")
     barred = _special(encoder.prompts.tokenizer, ends, len(teacher.head.weight), states[0].device)
-    total = torch.zeros(len(barred), dtype=torch.float64, device=barred.device)
+    total = torch.zeros(len(barred), dtype=widest_float(barred.device), device=barred.device)
     for logprobs in _logprobs(states[0], teacher.head):
         total += logprobs.exp().sum(0)
     barred |= total / positions < vote.least_probability
