@@ -63,7 +63,13 @@ def test_other_methods_train_as_many_steps() -> None:
 def test_explorations_are_one_setting_away_from_ours() -> None:
     settings = load_recipe(HardenBenchRecipe, bench_recipe("explorations"), base={"loop": loop_recipe("organism")})
     ours = settings.training("picl+preserve")
-    changed = {"in-character": "chosen", "decision": "pic_positions", "adaptive": "preserve_target", "ema": "teacher"}
+    changed = {
+        "rate": "learning_rate",
+        "in-character": "chosen",
+        "decision": "pic_positions",
+        "adaptive": "preserve_target",
+        "ema": "teacher",
+    }
     assert set(settings.variants) == {"picl+preserve", *changed}
     for name, field in changed.items():
         other = settings.training(name)
