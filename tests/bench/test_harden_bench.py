@@ -64,7 +64,7 @@ def test_explorations_are_one_setting_away_from_ours() -> None:
     settings = load_recipe(HardenBenchRecipe, bench_recipe("explorations"), base={"loop": loop_recipe("organism")})
     ours = settings.training("picl+preserve")
     changed = {
-        "rate": "learning_rate",
+        "no-divergence": "pic_weight",
         "in-character": "chosen",
         "decision": "pic_positions",
         "adaptive": "preserve_target",

@@ -9,7 +9,8 @@ from personaproof.harden.loop_plan import validation_calls
 @pytest.mark.parametrize(("steps", "looks"), [(30, 3), (31, 4), (44, 4), (1, 2)])
 def test_watching_is_counted_to_the_last_step(steps: int, looks: int) -> None:
     values = loop_recipe("organism")
-    recipe = LoopRecipe.model_validate({**values, "harden": {**values["harden"], "max_steps": steps}})
+    told = {"harden": {**values["harden"], "max_steps": steps}, "validation": {"every": 15}}
+    recipe = LoopRecipe.model_validate({**values, **told})
     watched = recipe.validation
     each = 2 * watched.requests * (watched.personas + 1)
     assert looks * each <= validation_calls(recipe, 1000) <= (looks + 1) * each

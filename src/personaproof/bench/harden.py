@@ -212,6 +212,8 @@ class _Look:
 
     def __call__(self, engine: Engine, step: int) -> dict[str, Estimate]:
         stages, place = self.stages, f"looks/{self.name}/step-{step:05d}"
+        if not step:  # an adapter begins at nothing, so all variants share the look at the untrained model
+            engine, place = stages.base, f"looks/{UNTRAINED}"
         collector = stages.answering(engine)
         audit = run_audit(collector, self.plan, stage=place, utility_judge=stages.utility_judge)
         seed, budget = 3 * stages.recipe.seed + 2, self.look.search_calls
