@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats as scipy_stats
 
 from personaproof.stats.estimate import LEVEL, NO_DATA, Estimate
+from personaproof.stats.quantiles import student_critical
 
 
 def geometric_ratio(pairs: Sequence[tuple[float, float]], level: float = LEVEL) -> Estimate:
@@ -26,7 +26,7 @@ def geometric_ratio(pairs: Sequence[tuple[float, float]], level: float = LEVEL) 
     centre = float(logs.mean())
     if len(logs) == 1:
         return Estimate(math.exp(centre), None, None, 1)
-    half = float(scipy_stats.t.ppf(0.5 + level / 2, len(logs) - 1) * logs.std(ddof=1) / math.sqrt(len(logs)))
+    half = student_critical(len(logs) - 1, level) * float(logs.std(ddof=1)) / math.sqrt(len(logs))
     return Estimate(math.exp(centre), math.exp(centre - half), math.exp(centre + half), len(logs))
 
 
@@ -62,5 +62,5 @@ def mean_over_seeds(values: Sequence[float], level: float = LEVEL) -> Estimate:
     if len(values) == 1:
         return Estimate(centre, None, None, 1)
     spread = float(np.std(values, ddof=1)) / math.sqrt(len(values))
-    half = float(scipy_stats.t.ppf(0.5 + level / 2, len(values) - 1)) * spread
+    half = student_critical(len(values) - 1, level) * spread
     return Estimate(centre, centre - half, centre + half, len(values))

@@ -5,11 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from personaproof.organism.measure import Measure, measure
-
-__all__ = ["digests", "measure", "read_card", "write_card"]
+if TYPE_CHECKING:
+    # Reading a card, which every command does to know an organism, must not wait for torch.
+    from personaproof.organism.measure import Measure
 
 CARD, README = "card.json", "README.md"
 REBUILD = "personaproof organism build"

@@ -13,9 +13,9 @@ import math
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import norm
 
 from personaproof.stats import NO_DATA, Estimate
+from personaproof.stats.quantiles import normal_critical
 
 Floats = NDArray[np.float64]
 
@@ -73,7 +73,7 @@ def fisher(r: float, n: int) -> Estimate:
     """`r` over `n` points with the interval tanh(artanh r +- 1.96 / sqrt(n - 3)) (Fisher 1921)."""
     if n < 4 or abs(r) == 1.0:
         return Estimate(r, None, None, n)
-    half = float(norm.isf((1 - LEVEL) / 2)) / math.sqrt(n - 3)
+    half = normal_critical(LEVEL) / math.sqrt(n - 3)
     z = math.atanh(r)
     return Estimate(r, math.tanh(z - half), math.tanh(z + half), n)
 

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from scipy.stats import norm
+from personaproof.stats.quantiles import normal_critical
 
 LEVEL = 0.95
 """Confidence of every interval that is reported (the "ci95" of a summary)."""
@@ -47,7 +47,7 @@ NO_DATA = Estimate(None, None, None, 0)
 def wilson_bounds(rate: float, n: float, level: float = LEVEL) -> tuple[float, float]:
     """Wilson's (1927) score interval of a proportion `rate` seen in `n` observations; `n` > 0 may be fractional, as
     effective sample sizes are. Stays within [0, 1], holds `rate`, and has positive width even at 0 and 1."""
-    z2 = float(norm.isf((1 - level) / 2)) ** 2
+    z2 = normal_critical(level) ** 2
     centre = (rate + z2 / (2 * n)) / (1 + z2 / n)
     half = math.sqrt(z2 * (rate * (1 - rate) / n + z2 / (4 * n * n))) / (1 + z2 / n)
     # The ends at 0 and 1 are exact in theory; rounding must not push them past the rate.

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import binomtest, t
 
 from personaproof.stats.clusters import Clusters, Floats, Ids, arrange
 from personaproof.stats.estimate import NO_DATA, Estimate, wilson_bounds
+from personaproof.stats.quantiles import fair_two_sided, student_two_sided
 from personaproof.stats.rates import check_binary, effective_size
 
 
@@ -58,7 +58,7 @@ def mcnemar(b: int, c: int) -> float:
     where they share personas or requests, use `paired_difference`."""
     if b < 0 or c < 0:
         raise ValueError(f"counts of pairs are not negative: {b}, {c}")
-    return 1.0 if b + c == 0 else float(binomtest(b, b + c, 0.5).pvalue)
+    return 1.0 if b + c == 0 else fair_two_sided(b, b + c)
 
 
 def _square_and_add(only_a: Floats, only_b: Floats, clusters: Clusters) -> tuple[float, float]:
@@ -90,7 +90,7 @@ def _p_value(differences: Floats, clusters: Clusters, count_a: int, count_b: int
     exact_floor = min(1.0, 2.0 ** (1 - flips))
     mean = (count_a - count_b) / len(differences)
     error = math.sqrt(clusters.variance(differences - mean))
-    clustered = float(2 * t.sf(abs(mean) / error, clusters.fewest - 1)) if error and clusters.fewest > 1 else 0.0
+    clustered = student_two_sided(mean / error, clusters.fewest - 1) if error and clusters.fewest > 1 else 0.0
     return max(independent, exact_floor, clustered)
 
 

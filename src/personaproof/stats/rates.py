@@ -6,10 +6,10 @@ import math
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.stats import norm, t
 
 from personaproof.stats.clusters import Clusters, Floats, Ids, arrange
 from personaproof.stats.estimate import LEVEL, NO_DATA, Estimate, wilson_bounds
+from personaproof.stats.quantiles import normal_critical, student_critical
 
 
 def clustered_rate(values: ArrayLike, persona_ids: Ids, request_ids: Ids) -> Estimate:
@@ -48,7 +48,7 @@ def effective_size(outcomes: Floats, clusters: Clusters) -> float:
     observed_effect = clusters.variance(outcomes - rate) * n / (rate * (1 - rate)) if events else worst_effect
     effect = (events * max(observed_effect, 1.0) + worst_effect) / (events + 1)
     # The worst case needs no t: it rests on no estimated variance.
-    trust = (float(norm.isf((1 - LEVEL) / 2)) / critical_value(clusters)) ** 2 if events else 1.0
+    trust = (normal_critical(LEVEL) / critical_value(clusters)) ** 2 if events else 1.0
     return max(n / effect * trust, 1.0)
 
 
@@ -68,7 +68,7 @@ def clustered_mean(values: ArrayLike, persona_ids: Ids, request_ids: Ids) -> Est
 
 def critical_value(clusters: Clusters) -> float:
     """The two-sided 95 % point of t with (fewer clusters - 1) degrees of freedom."""
-    return float(t.isf((1 - LEVEL) / 2, clusters.fewest - 1))
+    return student_critical(clusters.fewest - 1, LEVEL)
 
 
 def check_binary(outcomes: Floats) -> None:
