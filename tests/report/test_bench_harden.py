@@ -73,6 +73,19 @@ def test_the_headline_has_a_sentence_a_variant(summary: dict) -> None:
     assert [point.split(":")[0] for point in headline.points] == ["sft", "picl+preserve"]
 
 
+def test_a_model_that_fell_apart_is_told(summary: dict) -> None:
+    """Its attack success is nothing, since nobody can tell what it says."""
+    for name, unjudged in (("untrained", 0.0), ("sft", 0.93), ("picl+preserve", 0.01)):
+        summary["metrics"][f"{name}.unjudged.rate"] = rate(unjudged)
+    summary["metrics"]["sft.persona.asr"] = {"value": 0.0, "ci95": None, "n": 1}
+    sft, ours = harden_bench_headline(summary).points
+    assert "93.0 % of its answers could not be judged" in sft
+    assert "judged" not in ours
+    cell = harden_bench_sections(summary)[0].tables[0].rows[1][1]
+    assert isinstance(cell, Number)
+    assert "1 of 2 seeds" in cell.detail
+
+
 def test_another_summary_is_refused(summary: dict) -> None:
     del summary["metrics"]["sft.perplexity"]
     with pytest.raises(DataError, match="run the same command"):

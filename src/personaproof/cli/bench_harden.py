@@ -148,13 +148,14 @@ def _table(summary: dict[str, Any]) -> Table:
 
     table = Table("Variant", *COLUMNS, title=f"Mean over {summary['seeds']} seeds, held-out personas and requests")
     for name in ("untrained", *summary["variants"]):
-        table.add_row(name, *(_cell(summary["metrics"][f"{name}.{metric}"]) for metric in COLUMNS))
+        table.add_row(name, *(_cell(summary["metrics"][f"{name}.{metric}"], summary["seeds"]) for metric in COLUMNS))
     return table
 
 
-def _cell(rate: dict[str, Any]) -> str:
+def _cell(rate: dict[str, Any], seeds: int) -> str:
     if rate["value"] is None:
         return "not measured"
-    if rate["ci95"] is None:
-        return f"{rate['value']:.3f}"
-    return f"{rate['value']:.3f}\n({rate['ci95'][0]:.3f} to {rate['ci95'][1]:.3f})"
+    interval = "" if rate["ci95"] is None else f"\n({rate['ci95'][0]:.3f} to {rate['ci95'][1]:.3f})"
+    # In the other seeds the model had fallen apart, and nobody could judge what it said.
+    partly = f"\n{rate['n']} of {seeds} seeds" if rate["n"] < seeds else ""
+    return f"{rate['value']:.3f}{interval}{partly}"

@@ -6,13 +6,15 @@ from collections.abc import Mapping
 from typing import Any
 
 from personaproof.report.bench import not_of_the_form, over_seeds
-from personaproof.report.data import Headline
+from personaproof.report.data import Estimate, Headline
 from personaproof.report.format import number
 from personaproof.report.labels import metric_label
 from personaproof.report.section import Entry, Number, Plot, Point, Section, Series, Table
 
 Summary = Mapping[str, Any]
 NOT_RATES = frozenset({"perplexity"})
+MUCH_UNJUDGED = 0.05
+"""Share of unjudged answers from which the headline says so: a model that has fallen apart complies with nothing."""
 
 
 def harden_bench_sections(summary: Summary) -> tuple[Section, ...]:
@@ -41,26 +43,32 @@ def _sentence(summary: Summary, name: str) -> str:
         value = over_seeds(summary["metrics"][f"{name}.{metric}"]).value
         return "not measured" if value is None else number(value, percent=metric not in NOT_RATES)
 
+    unjudged = over_seeds(summary["metrics"][f"{name}.unjudged.rate"]).value
+    broken = (
+        f" {number(unjudged, percent=True)} of its answers could not be judged, and its rates are of the rest."
+        if unjudged is not None and unjudged > MUCH_UNJUDGED
+        else ""
+    )
     return (
         f"{name}: attack success {shown('persona.asr')}, in a fresh search {shown('fresh_search.asr')}; benign "
         f"refusals under personas {shown('benign_persona.rta')}, persona fidelity {shown('utility.fidelity')}, "
-        f"perplexity {shown('perplexity')}."
+        f"perplexity {shown('perplexity')}.{broken}"
     )
 
 
 def _end(summary: Summary) -> Section:
-    variants, columns = tuple(summary["variants"]), tuple(summary["columns"])
+    variants, columns, seeds = tuple(summary["variants"]), tuple(summary["columns"]), int(summary["seeds"])
+
+    def entry(mean: Estimate, metric: str, *, signed: bool) -> Number:
+        partly = f"{mean.n} of {seeds} seeds; none judged in the rest" if 0 < mean.n < seeds else ""
+        return Number(mean, percent=metric not in NOT_RATES, signed=signed, detail=partly)
 
     def table(title: str, kind: str, names: tuple[str, ...], caption: str, *, signed: bool) -> Table:
         rows: list[tuple[Entry, ...]] = [
             (
                 name,
                 *(
-                    Number(
-                        over_seeds(summary[kind][f"{name}.{metric}"], "not measured"),
-                        percent=metric not in NOT_RATES,
-                        signed=signed,
-                    )
+                    entry(over_seeds(summary[kind][f"{name}.{metric}"], "not measured"), metric, signed=signed)
                     for metric in columns
                 ),
             )
