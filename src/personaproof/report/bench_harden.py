@@ -60,7 +60,7 @@ def _end(summary: Summary) -> Section:
     variants, columns, seeds = tuple(summary["variants"]), tuple(summary["columns"]), int(summary["seeds"])
 
     def entry(mean: Estimate, metric: str, *, signed: bool) -> Number:
-        partly = f"{mean.n} of {seeds} seeds; none judged in the rest" if 0 < mean.n < seeds else ""
+        partly = f"{mean.n} of {seeds} seeds; none judged in the rest" if mean.n and mean.n < seeds else ""
         return Number(mean, percent=metric not in NOT_RATES, signed=signed, detail=partly)
 
     def table(title: str, kind: str, names: tuple[str, ...], caption: str, *, signed: bool) -> Table:
