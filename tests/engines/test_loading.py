@@ -104,6 +104,15 @@ def test_adapters_change_answers_and_fingerprints(tiny_llama: Path, tmp_path: Pa
     assert load(tiny_llama, adapter=tmp_path / "copy").fingerprint != one.fingerprint
 
 
+def test_an_adapter_is_loaded_without_the_libraries_talk_of_their_future(
+    tiny_llama: Path, tmp_path: Path, recwarn: pytest.WarningsRecorder
+) -> None:
+    adapter = save_adapter(tiny_llama, tmp_path / "a", 1)
+    recwarn.clear()
+    load(tiny_llama, adapter=adapter)
+    assert not [each for each in recwarn if issubclass(each.category, FutureWarning)]
+
+
 def test_switching_an_adapter_off_in_memory_changes_the_fingerprint(tiny_llama: Path, tmp_path: Path) -> None:
     adapted = get_peft_model(AutoModelForCausalLM.from_pretrained(tiny_llama), LoraConfig(target_modules=["q_proj"]))
     engine = TransformersEngine(adapted, AutoTokenizer.from_pretrained(tiny_llama))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -40,7 +41,7 @@ def load_model(
     check_source(source)
     options = {"revision": revision, "trust_remote_code": trust_remote_code}
     try:
-        with _quiet_bars(), explain_out_of_memory(ModelError, "choose a smaller model or --device cpu"):
+        with quietly(), explain_out_of_memory(ModelError, "choose a smaller model or --device cpu"):
             tokenizer = AutoTokenizer.from_pretrained(source, **options)
             model, info = AutoModelForCausalLM.from_pretrained(
                 source,
@@ -76,7 +77,8 @@ def attach_adapter(model: Any, adapter: str | Path) -> Any:
         if config.is_prompt_learning:
             raise ModelError(f"adapter {source!r} is {config.peft_type}; only adapters of weights (LoRA) can be used.")
         stored = set(load_peft_weights(source, device="cpu"))
-        wrapped = PeftModel.from_pretrained(model, source, autocast_adapter_dtype=False).eval()
+        with quietly():
+            wrapped = PeftModel.from_pretrained(model, source, autocast_adapter_dtype=False).eval()
         # PEFT ignores stored tensors that have no place in the model, such as those of layers it does not have.
         placed = set(get_peft_model_state_dict(wrapped))
     except LOAD_ERRORS as error:
@@ -170,12 +172,14 @@ def _first_line(error: BaseException) -> str:
 
 
 @contextmanager
-def _quiet_bars() -> Iterator[None]:
-    """No bar for reading weights, which would write across the command line's own progress."""
-    enabled = transformers_logging.is_progress_bar_enabled()
+def quietly() -> Iterator[None]:
+    """No bars of the libraries' own across the command line's progress, nor their warnings about their future names."""
+    bars = transformers_logging.is_progress_bar_enabled()
     transformers_logging.disable_progress_bar()
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=".*gradient_checkpointing.*", category=FutureWarning)
+            yield
     finally:
-        if enabled:
+        if bars:
             transformers_logging.enable_progress_bar()

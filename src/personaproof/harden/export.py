@@ -24,8 +24,14 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from personaproof.core import ModelError, Persona, Request, StoreError
 from personaproof.data import record_path
-from personaproof.engines._loading import attach_adapter, check_source, choose_device, choose_dtype, load_model
-from personaproof.harden.loading import quietly
+from personaproof.engines._loading import (
+    attach_adapter,
+    check_source,
+    choose_device,
+    choose_dtype,
+    load_model,
+    quietly,
+)
 from personaproof.harden.picl.collate import RowEncoder
 from personaproof.harden.picl.rows import Row
 from personaproof.harden.picl.rows_io import read_rows

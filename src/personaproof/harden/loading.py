@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from peft import LoraConfig, get_peft_model
 from transformers import BitsAndBytesConfig
-from transformers.utils import logging as transformers_logging
 
 from personaproof.core import RecipeError
 from personaproof.engines._loading import choose_device, choose_dtype, load_model
@@ -52,20 +49,6 @@ def quantization(dtype: torch.dtype) -> BitsAndBytesConfig:
         bnb_4bit_use_double_quant=True,
         bnb_4bit_compute_dtype=dtype,
     )
-
-
-@contextmanager
-def quietly() -> Iterator[None]:
-    """No bars of the library's own across the caller's progress, nor its warnings about its own future names."""
-    bars = transformers_logging.is_progress_bar_enabled()
-    transformers_logging.disable_progress_bar()
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message=".*gradient_checkpointing.*", category=FutureWarning)
-            yield
-    finally:
-        if bars:
-            transformers_logging.enable_progress_bar()
 
 
 def _with_adapter(model: Any, recipe: TrainingRecipe) -> Any:

@@ -16,10 +16,10 @@ from transformers import AutoConfig, TrainerCallback
 
 from personaproof.core import DataError, ModelError, Progress, RecipeError, StoreError, content_id
 from personaproof.data import record_path, training_record
-from personaproof.engines._loading import explain_out_of_memory
+from personaproof.engines._loading import explain_out_of_memory, quietly
 from personaproof.harden.card import write_card
 from personaproof.harden.environment import check_environment
-from personaproof.harden.loading import load_for_training, quietly, training_dtype
+from personaproof.harden.loading import load_for_training, training_dtype
 from personaproof.harden.method import Reward, Training, TrainingJob, TrainingSet, methods
 from personaproof.harden.picl.sharded import gathered_weights
 from personaproof.harden.processes import main_process_first, processes
