@@ -47,6 +47,7 @@ from personaproof.directions import (
     steer,
 )
 from personaproof.directions.difference import matched_weights
+from personaproof.directions.personas import NoContrastError
 from personaproof.engines import TransformersEngine
 from personaproof.judges import PatternJudge
 from personaproof.organism import parse
@@ -220,6 +221,20 @@ def test_instructions_that_do_not_take_are_an_error_with_counts(planted: SimpleN
     trait = _planted_trait(positive=["a", "b", "c"])
     with pytest.raises(DataError, match="'trait_absent': 12"):
         persona_vectors(planted.plant().engine, trait, SignTrait(), sampling=Sampling(0, max_new_tokens=4))
+
+
+def test_instructions_that_change_nothing_are_no_contrast(planted: SimpleNamespace) -> None:
+    """Some questions show the trait whoever is asked. Kept by outcome there would be answers enough on either side, and
+    their difference would be that of the questions."""
+    of_questions = _planted_trait(positive=["a", "b", "c"], questions=["# a", "# b", "# c", "d e", "f e", "g h"])
+    engine, sampling = planted.plant().engine, Sampling(0, max_new_tokens=4)
+    with pytest.raises(
+        NoContrastError, match=r"do not surely change .*: \+0\.00 \(\+0\.00 to \+0\.00\) over 6"
+    ) as caught:
+        persona_vectors(engine, of_questions, SignTrait(), sampling=sampling)
+    assert caught.value.absent
+    assert (caught.value.counts["positive"], caught.value.counts["negative"]) == (9, 9)
+    assert persona_vectors(engine, _planted_trait(), SignTrait(), sampling=sampling).effect.low == 1.0
 
 
 @pytest.mark.long

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import fmean
 from typing import Any
 
 from personaproof.core import (
@@ -28,6 +29,7 @@ from personaproof.directions.rollouts import rollouts
 from personaproof.directions.structure import anatomy
 from personaproof.directions.trait_judges import TraitJudge, TraitRating
 from personaproof.engines import TransformersEngine
+from personaproof.stats import Estimate, clustered_mean
 
 POSITIONS = (PROMPT_LAST, RESPONSE_FIRST, RESPONSE_MEAN, DECISION)
 THRESHOLD = 50.0
@@ -36,9 +38,10 @@ LEAST = 8
 ROLLOUT = Sampling(temperature=1.0, top_p=1.0, max_new_tokens=128)
 
 
-class TooFewAnswersError(DataError):
-    """`counts` are those of `PersonaVectors`; `absent` says whether it is the trait that is absent: on every side that
-    is short, most answers that were lost could be read and rated, and did not show what the instruction called for."""
+class NoContrastError(DataError):
+    """The answers do not show a trait that follows its instructions. `counts` are those of `PersonaVectors`; `absent`
+    says whether it is the trait that is absent: the instructions do not change how often it shows, or on every side
+    that is short of answers, most of those lost could be read and rated, and did not show what was called for."""
 
     def __init__(self, message: str, counts: dict[str, int], *, absent: bool) -> None:
         super().__init__(message)
@@ -59,6 +62,8 @@ class PersonaVectors:
     difference: Difference
     counts: dict[str, int]
     """Answers kept on each side, and left out by reason."""
+    effect: Estimate
+    """By how much more often the trait shows under its instructions than under their opposites, over questions."""
     source: dict[str, Any]
     data: str
 
@@ -101,8 +106,10 @@ def persona_vectors(
     trait at least 50 (positive) or below 50 (negative), coherence at least 50. The instructions enter by `framing`,
     where none is given in the system slot, or in the user turn where there is none.
 
-    Raises TooFewAnswersError, with the counts, where fewer than 8 answers are left on a side, or so few beside the
-    other's that no place can be found where the two part.
+    Raises NoContrastError, with the counts, where fewer than 8 answers are left on a side, or so few beside the
+    other's that no place can be found where the two part; and where the instructions do not surely change how often
+    the trait shows. Keeping those answers in which an instruction seems to have taken would then select on the outcome
+    alone: the difference would be that of complying, say, in whatever character, which breaks refusal in any model.
     """
     framing = framing or resolve_framing("auto", engine.supports_system)
     asked = [
@@ -133,10 +140,10 @@ def persona_vectors(
         else:
             kept.append((positive, index))
 
-    def too_few(message: str, left: dict[bool, int], short: Sequence[bool]) -> TooFewAnswersError:
+    def too_few(message: str, left: dict[bool, int], short: Sequence[bool]) -> NoContrastError:
         lost = {side: asked_of[side] - left[side] for side in short}
         found = {**counts, "positive": left[True], "negative": left[False]}
-        return TooFewAnswersError(message, found, absent=all(2 * absent[side] > lost[side] for side in short))
+        return NoContrastError(message, found, absent=all(2 * absent[side] > lost[side] for side in short))
 
     def check_enough(left: dict[bool, int]) -> None:
         short = [side for side, n in left.items() if n < LEAST]
@@ -145,6 +152,11 @@ def persona_vectors(
 
     left = {side: sum(positive is side for positive, _ in kept) for side in (True, False)}
     check_enough(left)
+    effect = _effect([positive for positive, *_ in asked], [request.id for *_, request in asked], ratings)
+    if effect.value is None or effect.value <= 0 or (effect.low is not None and effect.low <= 0):
+        raise NoContrastError(
+            _explain_no_effect(trait, effect), {**counts, "positive": left[True], "negative": left[False]}, absent=True
+        )
     prompts = engine.prompt_tokens([conversations[index] for _, index in kept])
     try:
         decisions = decision_indices(
@@ -164,9 +176,22 @@ def persona_vectors(
         trait.name,
         difference_in_means(engine, sides[True], sides[False], positions),
         counts,
+        effect,
         describe_source(engine, anatomy(engine)),
         content_id("data", [trait.model_dump(), framing.name, judge.id, sampling.id, samples, seed]),
     )
+
+
+def _effect(positive: Sequence[bool], questions: Sequence[str], ratings: Sequence[TraitRating]) -> Estimate:
+    """Share of the answers to a question that show the trait under its instructions, less that under their opposites:
+    the mean over questions with a 95 % interval. Answers that are unjudged or incoherent are left out."""
+    shown: dict[str, dict[bool, list[bool]]] = {}
+    for side, question, rating in zip(positive, questions, ratings, strict=True):
+        if rating.trait is not None and rating.coherence is not None and rating.coherence >= THRESHOLD:
+            shown.setdefault(question, {True: [], False: []})[side].append(rating.trait >= THRESHOLD)
+    both = {question: sides for question, sides in shown.items() if all(sides.values())}
+    changes = [fmean(sides[True]) - fmean(sides[False]) for sides in both.values()]
+    return clustered_mean(changes, list(both), list(both))
 
 
 def _problem(rating: TraitRating, positive: bool) -> str | None:
@@ -175,6 +200,16 @@ def _problem(rating: TraitRating, positive: bool) -> str | None:
     if rating.coherence < THRESHOLD:
         return "incoherent"
     return None if (rating.trait >= THRESHOLD) == positive else "trait_absent"
+
+
+def _explain_no_effect(trait: TraitPack, effect: Estimate) -> str:
+    shown = "not measured" if effect.value is None else f"{effect.value:+.2f}"
+    if effect.low is not None and effect.high is not None:
+        shown += f" ({effect.low:+.2f} to {effect.high:+.2f})"
+    return (
+        f"the instructions of the trait {trait.name!r} do not surely change how often it shows, against their "
+        f"opposites: {shown} over {effect.n} questions. Use other instructions or more questions, or another judge."
+    )
 
 
 def _explain_few(trait: TraitPack, left: dict[bool, int], counts: dict[str, int]) -> str:

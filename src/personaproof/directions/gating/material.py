@@ -25,7 +25,7 @@ from personaproof.directions.difference import Difference, difference_in_means
 from personaproof.directions.direction import Direction, describe_source
 from personaproof.directions.gating.refusal import refusal_material
 from personaproof.directions.packs import RolePack, TraitPack
-from personaproof.directions.personas import TooFewAnswersError, persona_vectors
+from personaproof.directions.personas import NoContrastError, persona_vectors
 from personaproof.directions.record import PROMPT_LAST, RESPONSE_FIRST, RESPONSE_MEAN, Passage
 from personaproof.directions.rollouts import rollouts
 from personaproof.directions.structure import anatomy
@@ -174,7 +174,7 @@ def _persona(
         raise needs_rater(trait)
     try:
         found = persona_vectors(engine, trait, judge, framing=framing, sampling=sampling, seed=seed)
-    except TooFewAnswersError as error:
+    except NoContrastError as error:
         if error.unjudged > most_unjudged:
             raise DataError(
                 f"the rater of the trait {trait.name!r} ({judge.id}) could not rate {error.unjudged:.0%} of the "
