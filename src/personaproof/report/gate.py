@@ -309,8 +309,8 @@ def _places(summary: Summary) -> Section:
     persona = summary["material"]["persona"]
     lead = {
         "judged": "The persona vector comes from answers that show the trait against answers that show its opposite.",
-        "instructed": "Too few answers show the trait, so the persona vector is that between the instructions, "
-        "whatever was answered, lengthened where it was short.",
+        "instructed": "Instructions hardly bring the trait out, so the persona vector is that between the "
+        "instructions, whatever was answered, lengthened where it was short.",
         "given": "The persona vector was given.",
     }[persona["how"]]
     counts = ", ".join(f"{name.replace('_', ' ')} {count}" for name, count in persona["counts"].items())

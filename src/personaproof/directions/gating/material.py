@@ -116,7 +116,7 @@ def make_material(
 ) -> Material:
     """Make all three; `given` takes the place of the persona vector.
 
-    Where too few answers show the trait, as in a model whose refusals do not follow the persona, the persona vector is
+    Where instructions hardly bring the trait out, as in a model whose refusals do not follow the persona, the vector is
     that between the instructions, whatever was answered, at least `least_unit` of the activations long, and `about`
     says so. Only where it is the trait that is absent: raises DataError where more than `most_unjudged` of the answers
     could not be rated, or most were no language, and where there are too few answers for an Assistant axis.

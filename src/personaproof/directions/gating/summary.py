@@ -74,8 +74,8 @@ def sentence(verdict: GateVerdict, result: Result) -> str:
         said = f"Cannot tell whether a compliant persona gates refusal in this model (best place: {where})."
     if result.material.about["persona"]["how"] == INSTRUCTED:
         said += (
-            " Few answers show the persona, so its vector is that between the instructions, lengthened where it was "
-            "short: it need not be the persona's, and the dose may lie beyond what any instruction does."
+            " Instructions hardly bring the persona out, so its vector is that between the instructions, lengthened "
+            "where it was short: it need not be the persona's, and the dose may lie beyond what any instruction does."
         )
     return said
 
