@@ -39,7 +39,8 @@ class GateRecipe(Recipe):
     """Multiples of the persona vector as it was read."""
     instructed_push: float = Field(default=0.6, gt=0)
     """Where instructions hardly bring the trait out, the vector is that between the instructions, and between answers
-    that are alike it is short. It is then lengthened until the largest dose is this share of the activations' length."""
+    that are alike it is short. It is then lengthened until the largest dose is this share of the length of the
+    activations."""
     search_doses: list[Dose] = Field(default=[1.0, 2.0, 3.0], min_length=1)
     layers: list[int] | None = None
     """Layers to search; by default at most `most_layers` between 20 % and 80 % of the depth."""
