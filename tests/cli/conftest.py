@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from personaproof.cli._shell import run as run_command
+
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
@@ -36,3 +38,20 @@ def small_data(tmp_path: Path) -> dict[str, Path]:
     personas = tmp_path / "personas.json"
     personas.write_text(json.dumps([{"persona": "You are a pirate."}, {"persona": "You are a kind teacher."}]))
     return {"requests": harmful, "benign": benign, "personas": personas}
+
+
+@pytest.fixture
+def refusal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    """Runs a command line that must fail as one the user can mend, and returns what it said, on one line. In this
+    process: a dozen of them would spend a minute on imports."""
+
+    def run(*arguments: object) -> str:
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)  # the variable is read at import
+        monkeypatch.setenv("COLUMNS", "140")
+        assert run_command([str(each) for each in arguments]) == 2
+        said = capsys.readouterr().err
+        assert "Traceback" not in said
+        return " ".join(said.split())
+
+    return run

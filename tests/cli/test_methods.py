@@ -22,31 +22,21 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
     [
         (["organism", "--method", "picle"], "did you mean 'picl'"),
         (["organism", "--method", "localized", "--groups", "g.jsonl"], "--groups is no use to the method 'localized'"),
-        pytest.param(
-            ["organism", "--method", "air", "--rows", "r.jsonl"],
-            "--rows is no use to the method 'air'",
-            marks=pytest.mark.long,
-        ),
-        pytest.param(
+        (["organism", "--method", "air", "--rows", "r.jsonl"], "--rows is no use to the method 'air'"),
+        (
             ["organism", "--method", "air", "--groups", "g.jsonl", "--personas", "p.jsonl"],
             "give either them or the",
-            marks=pytest.mark.long,
         ),
         (
             ["organism", "--method", "air", "--requests", "pack:organism_harmful"],
             "or --personas to put the requests to",
         ),
-        pytest.param(
-            ["organism", "--method", "air", "--set", "weight=0"], "adds nothing to GRPO", marks=pytest.mark.long
-        ),
-        pytest.param(["organism"], "give --personas that break the model", marks=pytest.mark.long),
+        (["organism", "--method", "air", "--set", "weight=0"], "adds nothing to GRPO"),
+        (["organism"], "give --personas that break the model"),
     ],
 )
-def test_what_a_method_cannot_use_is_refused(personaproof: Run, arguments: list[str], says: str) -> None:
-    failed = personaproof("harden", *arguments)
-    assert failed.returncode == 2
-    assert says in " ".join(failed.stderr.split())
-    assert "Traceback" not in failed.stderr
+def test_what_a_method_cannot_use_is_refused(refusal: Callable[..., str], arguments: list[str], says: str) -> None:
+    assert says in refusal("harden", *arguments)
 
 
 def test_manner_takes_a_judge_and_lifts_the_anchors_too() -> None:
