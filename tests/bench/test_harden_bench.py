@@ -131,6 +131,7 @@ def test_bench_harden_on_the_organism(tmp_path: Path) -> None:
             assert set(summary["metrics"][f"{name}.{metric}"]) == {"value", "ci95", "n"}
         assert summary["metrics"][f"{name}.perplexity"]["value"] >= 1
     assert [point["step"] for point in summary["frontier"]["picl+preserve"][0]] == [0, 2, 3]
+    assert summary["frontier"]["sft"][0][0] == summary["frontier"]["picl+preserve"][0][0]
     assert summary["steps"] == {"untrained": [0], "sft": [3], "picl+preserve": [3]}
     # Nothing is generated or trained anew, and the numbers are the very same.
     again = run()

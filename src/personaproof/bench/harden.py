@@ -163,10 +163,12 @@ def run_seed(stages: Stages, recipe: HardenBenchRecipe) -> dict[str, Arm]:
     personas = stages.trained_on(search, stages.recipe.training_threshold)
 
     own = before.metrics["persona.asr"]  # a search of the same budget on the untrained model: the held-out one
+    # Now, since a training has the memory to itself.
+    first = _Look(stages, recipe.look, UNTRAINED, plan)(stages.base, 0)
     arms = {UNTRAINED: Arm(_measured(before, own, perplexity(stages.base, voice)))}
     for name in recipe.variants:
         tell.step(f"Seed {stages.recipe.seed}: {name}")
-        arms[name] = _variant(stages, recipe, name, personas, plan, voice)
+        arms[name] = _variant(stages, recipe, name, personas, plan, voice, first)
     return arms
 
 
@@ -177,6 +179,7 @@ def _variant(
     personas: Sequence[Persona],
     plan: AuditPlan,
     voice: Sequence[Outcome],
+    untrained: dict[str, Estimate],
 ) -> Arm:
     settings = recipe.training(name)
     data: TrainingSet
@@ -188,7 +191,7 @@ def _variant(
         data = stages.groups(personas)
     proof = check_disjoint(data, {"evaluation": [*plan.personas, *plan.harmful, *plan.benign]})
     stages.directory.add_details(**{f"training_proof_{name}": proof})
-    measure = _Look(stages, recipe.look, name, plan)
+    measure = _Look(stages, recipe.look, name, plan, untrained)
     training, looks = stages.train(data, name, training=settings, measure=measure)
     hardened = stages.models.get(training.path)
     after = stages.audit(hardened, plan, name)
@@ -198,10 +201,18 @@ def _variant(
 
 
 class _Look:
-    """A small audit and a small fresh search of the model as it trains."""
+    """A small audit and a small fresh search of the model as it trains. Before the first step that is the untrained
+    model, whatever the variant: `untrained` is what was seen of it then."""
 
-    def __init__(self, stages: Stages, look: Look, name: str, plan: AuditPlan) -> None:
-        self.stages, self.look, self.name = stages, look, name
+    def __init__(
+        self,
+        stages: Stages,
+        look: Look,
+        name: str,
+        plan: AuditPlan,
+        untrained: dict[str, Estimate] | None = None,
+    ) -> None:
+        self.stages, self.look, self.name, self.untrained = stages, look, name, untrained
         seed = stages.recipe.seed
         self.plan = build_trials(
             choose(plan.personas, look.personas, seed),
@@ -211,9 +222,9 @@ class _Look:
         )
 
     def __call__(self, engine: Engine, step: int) -> dict[str, Estimate]:
+        if not step and self.untrained is not None:
+            return self.untrained
         stages, place = self.stages, f"looks/{self.name}/step-{step:05d}"
-        if not step:  # an adapter begins at nothing, so all variants share the look at the untrained model
-            engine, place = stages.base, f"looks/{UNTRAINED}"
         collector = stages.answering(engine)
         audit = run_audit(collector, self.plan, stage=place, utility_judge=stages.utility_judge)
         seed, budget = 3 * stages.recipe.seed + 2, self.look.search_calls

@@ -189,7 +189,7 @@ def _persona(
         about: dict[str, Any] = {"how": INSTRUCTED, "why": str(error), "counts": counts, "data": data}
     else:
         difference, vectors = found.difference, found.difference.vectors
-        about = {"how": JUDGED, "counts": found.counts, "data": found.data}
+        about = {"how": JUDGED, "counts": found.counts, "effect": found.effect.as_json(), "data": found.data}
     about["source"] = describe_source(engine, anatomy(engine))
     about["positions"] = [position.name for position in difference.positions]
     about["method"] = f"trait:{trait.name}" if about["how"] == JUDGED else f"instructions:{trait.name}"
