@@ -140,3 +140,19 @@ def test_missing_positions_are_errors_not_gaps(llama: TransformersEngine) -> Non
         mean_activations(llama, [])
     with pytest.raises(ModelError, match="context"):
         record(llama, [Passage(prompt * 1100)])
+
+
+def test_nothing_is_computed_behind_the_last_layer_that_is_read(llama: TransformersEngine) -> None:
+    texts, parts = _passages(llama), anatomy(llama)
+    entered: list[int] = []
+    handles = [
+        block.module.register_forward_pre_hook(lambda *_, at=at: entered.append(at))
+        for at, block in enumerate(parts.blocks)
+    ]
+    try:
+        record(llama, texts, layers=[1, 0])
+    finally:
+        for handle in handles:
+            handle.remove()
+    assert entered and 1 in entered and max(entered) == 1
+    assert record(llama, texts, layers=[]).shape == (len(texts), 1, 0, parts.width)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
 
 from torch import Tensor, nn
@@ -28,6 +28,31 @@ def at_block_inputs(parts: Anatomy, layers: Iterable[int], visit: Visit) -> Iter
             handle = module.register_forward_pre_hook(_input_hook(layer, visit), with_kwargs=True)
             stack.callback(handle.remove)
         yield
+
+
+class _AllSeen(Exception):
+    """Ends a forward pass of which nothing more is wanted."""
+
+
+def see_block_inputs(
+    parts: Anatomy, layers: Iterable[int], see: Callable[[int, Tensor], None], forward: Callable[[], object]
+) -> None:
+    """Run `forward`, one pass of the model, as far as the last of `layers`, and show `see` the input of each of them.
+
+    Blocks behind the last layer, the final norm and the head are not computed: of a layer half-way up, half the work.
+    Whatever `forward` keeps of the pass, such as a cache, is incomplete afterwards. Raises ModelError where there is no
+    such layer.
+    """
+    chosen = set(layers)
+    last = max(chosen, default=None)
+
+    def visit(layer: int, hidden: Tensor) -> None:
+        see(layer, hidden)
+        if layer == last:
+            raise _AllSeen
+
+    with at_block_inputs(parts, chosen, visit), suppress(_AllSeen):
+        forward()
 
 
 @contextmanager

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 import torch
 from torch import Tensor
 
 from personaproof.core import Conversation, DataError, Message, ModelError
-from personaproof.directions.hooks import at_block_inputs
+from personaproof.directions.hooks import see_block_inputs
 from personaproof.directions.structure import Anatomy, anatomy
 from personaproof.engines import Prompts, TransformersEngine
 from personaproof.engines._loading import explain_out_of_memory
@@ -163,12 +164,9 @@ def _read(
             read = [[_pool(hidden[number, start:end]) for start, end in spans[i]] for number, i in enumerate(batch)]
             keep(batch, places[layer], torch.stack([torch.stack(row) for row in read]).cpu())
 
-        with (
-            engine._evaluating(),
-            explain_out_of_memory(ModelError, "use a smaller batch size"),
-            at_block_inputs(parts, layers, visit),
-        ):
-            parts.decoder(input_ids=ids.to(device), attention_mask=mask.to(device), use_cache=False)
+        forward = partial(parts.decoder, input_ids=ids.to(device), attention_mask=mask.to(device), use_cache=False)
+        with engine._evaluating(), explain_out_of_memory(ModelError, "use a smaller batch size"):
+            see_block_inputs(parts, layers, visit, forward)
 
 
 def _pool(hidden: Tensor) -> Tensor:

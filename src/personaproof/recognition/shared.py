@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from functools import partial
 from itertools import chain
 from typing import Any
 
@@ -19,7 +20,7 @@ from transformers import DynamicCache
 
 from personaproof.core import ModelError, Progress
 from personaproof.directions import RESPONSE_MEAN, Passage, anatomy, record
-from personaproof.directions.hooks import at_block_inputs
+from personaproof.directions.hooks import see_block_inputs
 from personaproof.engines import TransformersEngine, widest_float
 from personaproof.engines._cached import CachedBatch, shareable_columns
 from personaproof.engines._loading import explain_out_of_memory
@@ -153,8 +154,7 @@ def _score_tree(model: Any, paths: Sequence[Path]) -> list[list[float]]:
     batch, logits, owners = _feed_contexts(model, paths)
     endings = [path[-1] for path in paths]
     tokens, valid = (given.to(logits.device) for given in _right_padded(endings))
-    logits = logits.float()
-    first = logits[owners, tokens[:, 0]] - logits.logsumexp(-1)[owners]
+    first = logits.log_softmax(-1, dtype=torch.float32)[owners, tokens[:, 0]]
     columns = [first[:, None]]
     longest = tokens.shape[1]
     if longest > 1:
@@ -181,8 +181,8 @@ def _means_tree(engine: TransformersEngine, paths: Sequence[Path], layers: Seque
         total = torch.where(counted, hidden, 0).sum(1, dtype=widest_float(hidden.device))
         found[layer] = (total / counted.sum(1)).cpu().double()
 
-    with at_block_inputs(anatomy(engine), layers, visit):
-        batch._feed(tokens, valid, all_valid=bool(valid.all()), last_only=True)
+    feed = partial(batch._feed, tokens, valid, all_valid=bool(valid.all()), last_only=True)
+    see_block_inputs(anatomy(engine), layers, visit, feed)
     return torch.stack([found[layer] for layer in layers], dim=1)
 
 
