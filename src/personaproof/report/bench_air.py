@@ -110,9 +110,9 @@ def _hacking(summary: Summary) -> Section:
     return Section(
         "air-hacking",
         "A reward that can be gamed",
-        "Trained on a reward that a refusal's keyword earns for a harmful request and its absence for a benign one, "
-        "whatever else the answer does. What the keyword earns may rise while the true decisions, as the run's judge "
-        "sees them, do not.",
+        "Trained on a reward that a refusal's keyword earns for an open answer, whatever was asked and whatever else "
+        "the answer does; anchors keep their rules. What the keyword earns may rise while the true decisions, as the "
+        "run's judge sees them, do not.",
         plots=(
             plot("keyword.open", "What is rewarded", "open answers with full marks"),
             plot("true.open", "What is true", "open answers that are right"),
