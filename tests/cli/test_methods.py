@@ -39,6 +39,17 @@ def test_what_a_method_cannot_use_is_refused(refusal: Callable[..., str], argume
     assert says in refusal("harden", *arguments)
 
 
+def test_a_bench_that_trains_on_rewards_asks_who_marks(
+    refusal: Callable[..., str], tmp_path: Path, tiny_llama: Path
+) -> None:
+    for name, split in (("groups.jsonl", "train"), ("other.jsonl", "held_out")):
+        write_groups(organism_groups("safety", split, 30, seed=7, contexts=["plain"]), tmp_path / name)
+    files = ("--groups", "groups.jsonl", "--held-out", "other.jsonl")
+    safety = ("--set", "domains=[safety]", "--set", "groups=4", "--set", "evaluation=2", "--set", "look=1")
+    assert "--judge wildguard" in refusal("bench", "air", tiny_llama, *files, *safety)
+    assert "--judge wildguard" in refusal("bench", "harden", tiny_llama, "--recipe", "methods")
+
+
 def test_manner_takes_a_judge_and_lifts_the_anchors_too() -> None:
     data = GroupSet(tuple(organism_groups("safety", "train", 2, seed=7)))
     anchor = next(row for row in data.rows() if row["role"] == "anchor")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from functools import cached_property
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,12 +14,24 @@ import yaml
 from accelerate.commands.config.config_args import load_config_from_file
 from accelerate.utils import DistributedType
 from torch.nn.modules.module import register_module_forward_pre_hook
-from transformers import AutoModelForCausalLM
+from transformers import AutoModelForCausalLM, TrainingArguments
 from transformers.models.llama.modeling_llama import LlamaAttention
 
 from personaproof.cli._training import Sources, judge_choice, read_data
 from personaproof.core import DataError, RecipeError, builtin_recipes, load_recipe
-from personaproof.harden import HardenResult, PICLRecipe, Row, RowSet, harden, load_picl, methods, recipe_path
+from personaproof.harden import (
+    VARIANTS,
+    HardenResult,
+    LoopRecipe,
+    PICLRecipe,
+    Row,
+    RowSet,
+    chunked,
+    harden,
+    load_picl,
+    methods,
+    recipe_path,
+)
 from personaproof.harden.air.groups import GroupSet
 from personaproof.harden.air.trainer import train_in_float32
 from personaproof.harden.card import render_card
@@ -87,6 +101,61 @@ def test_what_would_train_wrongly_under_a_launcher_is_refused(monkeypatch: pytes
     check_environment(load_picl("picl"))
     with pytest.raises(RecipeError, match="only mode=lora can be trained, not mode=full"):
         check_environment(load_picl("picl", "mode=full"))
+
+
+@pytest.mark.parametrize("variant", list(VARIANTS))
+def test_another_variant_brings_its_own_weights(variant: str) -> None:
+    """Those that a recipe wrote for its own variant do not stay behind; what it says of optimisation does."""
+    for name in ("organism", *PAPER):
+        recipe = load_picl(name, f"variant={variant}")
+        if variant != load_picl(name).variant:
+            assert recipe.model_dump(include=set(VARIANTS[variant])) == VARIANTS[variant]
+        assert recipe.learning_rate == load_picl(name).learning_rate
+    written = load_picl("organism", "preserve_weight=1", f"variant={variant}", "alpha=0.5")
+    assert (written.preserve_weight, written.alpha) == (1, 0.5)
+    assert load_picl("organism", "variant=picl+preserve").preserve_weight == 20
+    loop = load_recipe(LoopRecipe, overrides=[f"harden.variant={variant}"], base={"harden": {"pic_weight": 0.3}})
+    kept = 0.3 if variant == "picl+preserve" else VARIANTS[variant]["pic_weight"]
+    assert loop.harden.pic_weight == kept
+
+
+@pytest.fixture
+def two_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the Trainer sees without a launcher on a machine with two."""
+    found = TrainingArguments._setup_devices
+
+    def setup(arguments: TrainingArguments) -> torch.device:
+        device: torch.device = found.func(arguments)
+        arguments._n_gpu = 2
+        return device
+
+    setup_devices = cached_property(setup)
+    setup_devices.__set_name__(TrainingArguments, "_setup_devices")
+    monkeypatch.setattr(TrainingArguments, "_setup_devices", setup_devices)
+
+
+@pytest.mark.usefixtures("two_gpus")
+def test_one_process_trains_on_one_gpu(tiny_llama: Path, toy_rows: list[Row], tmp_path: Path) -> None:
+    recipe = load_picl("picl", *BASE, "max_steps=1", "micro_batch_rows=4")
+    assert harden(tiny_llama, RowSet(tuple(toy_rows)), recipe, tmp_path / "picl").steps == 1
+
+
+@pytest.mark.parametrize("mode", ["lora", "full"])
+def test_policy_and_reference_are_made_in_one_precision(
+    tiny_llama: Path, toy_rows: list[Row], tmp_path: Path, mode: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    used: list[torch.dtype] = []
+    log_softmax = chunked._Side.log_softmax
+
+    def note(side: Any, hidden: Any, product: torch.Tensor, *buffers: Any) -> torch.Tensor:
+        used.append(product.dtype)
+        return log_softmax(side, hidden, product, *buffers)
+
+    monkeypatch.setattr(chunked._Side, "log_softmax", note)
+    settings = ("max_steps=1", f"mode={mode}", "variant=dpo", "dtype=bfloat16", "lora.dropout=0")
+    result = harden(tiny_llama, RowSet(tuple(toy_rows)), load_picl("picl", *settings), tmp_path)
+    assert set(used) == {torch.bfloat16}
+    assert result.curve[0]["dpo"] == pytest.approx(math.log(2), abs=1e-3)
 
 
 @pytest.mark.parametrize("mode", ["lora", "full"])

@@ -1,8 +1,9 @@
-"""`bench harden`: what each term of the loss does, all variants on the same rows, steps and evaluation.
+"""`bench harden`: what each term of the loss does, all variants on the same answers, steps and evaluation.
 
 Every seed has its own division of personas and requests, searches and trainings. Within a seed the variants differ in
-one setting. Each is measured at the end, and along training for its frontier: on our prototypes every variant drives
-the attack success to nothing, and what tells them apart is what they take from the model on the way.
+one setting; rows for which a variant has no term it leaves out, so that its steps hold more of the others. Each is
+measured at the end, and along training for its frontier: on our prototypes every variant drives the attack success to
+nothing, and what tells them apart is what they take from the model on the way.
 """
 
 from __future__ import annotations

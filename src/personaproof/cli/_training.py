@@ -70,14 +70,20 @@ class JudgeChoice:
 def judge_choice(
     name: str | None, model: str | None, base_url: str | None, target: str, utility_model: str | None, data: Data
 ) -> JudgeChoice:
+    """The judge that the user named, or patterns. Raises what `judge_name` raises."""
+    rewards = isinstance(data, GroupSet) and "safety" in data.rewards
+    return JudgeChoice(judge_name(name, target, rewards=rewards), model, base_url, target, utility_model)
+
+
+def judge_name(name: str | None, target: str, *, rewards: bool) -> str:
     """The judge that the user named, or patterns. Raises RecipeError where nobody is named and a model that is not the
     organism would be rewarded by what patterns see: that is the reward that can be gamed by saying a keyword."""
-    if name is None and not is_organism(target) and isinstance(data, GroupSet) and "safety" in data.rewards:
+    if name is None and rewards and not is_organism(target):
         raise RecipeError(
             "name who marks the open answers, such as --judge wildguard --judge-model allenai/wildguard. "
             "--judge patterns is possible too, but rewards the words of a refusal, whatever else the answer does."
         )
-    return JudgeChoice(name or "patterns", model, base_url, target, utility_model)
+    return name or "patterns"
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ def air(
     held_out: str | None = None,
     recipe: str = "air",
     set_: Annotated[tuple[str, ...], Parameter(name="--set", negative="")] = (),
-    judge: str = "patterns",
+    judge: str | None = None,
     judge_model: str | None = None,
     base_url: str | None = None,
     batch_size: int | None = None,
@@ -48,7 +48,8 @@ def air(
     set_
         Override of one setting, such as `--set training.max_steps=100`; may be repeated.
     judge
-        Who decides on open answers.
+        Who decides on open answers. By default patterns for the organism; for another model it must be named, since a
+        model learns to say the words that patterns look for.
     judge_model
         MODEL that answers for a judge that is a model.
     base_url
@@ -62,6 +63,7 @@ def air(
     from personaproof.cli._inputs import Inputs
     from personaproof.cli._models import model_path, open_engine, open_judge
     from personaproof.cli._narrator import ConsoleNarrator
+    from personaproof.cli._training import judge_name
     from personaproof.core import DataError, ModelError, RecipeError, load_recipe
     from personaproof.harden import OneModel
     from personaproof.report import run_report, write_report
@@ -83,7 +85,9 @@ def air(
     models = OneModel(
         str(model_path(model)), lambda adapter: open_engine(model, adapter=adapter, batch_size=batch_size)
     )
-    verdicts = open_judge(judge, judge_model, base_url)
+    groups_read = [group for parts in data.values() for group in parts.training]
+    rewards = any(variant.reward == "safety" for group in groups_read for variant in group.variants)
+    verdicts = open_judge(judge_name(judge, model, rewards=rewards), judge_model, base_url)
     identity: dict[str, Any] = {
         "model": models.fingerprint,
         "judge": verdicts.id,

@@ -23,14 +23,14 @@ def harden(
     recipe: str = "harden",
     variants: Annotated[tuple[str, ...], Parameter(negative="")] = (),
     set_: Annotated[tuple[str, ...], Parameter(name="--set", negative="")] = (),
-    judge: str = "patterns",
+    judge: str | None = None,
     judge_model: str | None = None,
     utility_model: str | None = None,
     base_url: str | None = None,
     batch_size: int | None = None,
 ) -> None:
     """What each variant of the loss does to attack success and what it costs, at the end and along training, all on the
-    same rows and with as many steps. Interrupted, the same command continues.
+    same answers and with as many steps. Interrupted, the same command continues.
 
     Parameters
     ----------
@@ -55,7 +55,8 @@ def harden(
     set_
         Override of one setting, such as `--set loop.harden.max_steps=96`; may be repeated.
     judge
-        Who decides.
+        Who decides. By default patterns; where a variant is trained on rewards (air, grpo, vrex) and the model is not
+        the organism, it must be named, since a model learns to say the words that patterns look for.
     judge_model
         MODEL that answers for a judge that is a model.
     utility_model
@@ -77,8 +78,10 @@ def harden(
         open_utility_judge,
     )
     from personaproof.cli._narrator import ConsoleNarrator
+    from personaproof.cli._training import judge_name
     from personaproof.core import ModelError, RecipeError, load_recipe
     from personaproof.harden import LoopSplits, OneModel, Stages, loop_recipe
+    from personaproof.harden.air.recipe import AIRRecipe
     from personaproof.organism import groups_of_requests
     from personaproof.report import run_report, write_report
     from personaproof.store import RunDirectory
@@ -95,6 +98,8 @@ def harden(
     )
     if variants:
         settings = settings.only(variants)
+    rewards = any(isinstance(settings.training(name), AIRRecipe) for name in settings.variants)
+    judge = judge_name(judge, model, rewards=rewards)
     inputs = Inputs()
     default_harmful, default_benign, default_personas = default_sources(model)
     people = inputs.personas(personas or default_personas)

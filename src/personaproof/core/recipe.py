@@ -25,6 +25,11 @@ class Recipe(BaseModel):
         cut smaller."""
         return self.model_dump(mode="json", exclude=self._without())
 
+    @classmethod
+    def giving_way(cls, values: Mapping[str, Any], new: Mapping[str, Any]) -> Mapping[str, Any]:
+        """What stays of `values` when `new` is put over them: all, unless a setting stands for others."""
+        return values
+
     def _without(self) -> dict[str, Any]:
         parts = {name: getattr(self, name) for name in type(self).model_fields}
         nested = {name: part._without() for name, part in parts.items() if isinstance(part, Recipe)}
@@ -76,7 +81,8 @@ def load_recipe(
     if base:
         _merge(values, base)
     if path is not None:
-        _merge(values, _read_yaml(path))
+        values = _put_over(kind, values, _read_yaml(path))
+    wanted: dict[str, Any] = {}
     for override in overrides:
         key, separator, text = override.partition("=")
         if not separator or not key.strip():
@@ -84,9 +90,9 @@ def load_recipe(
         nested: Any = yaml.safe_load(text)
         for part in reversed(key.strip().split(".")):
             nested = {part: nested}
-        _merge(values, nested)
+        _merge(wanted, nested)
     try:
-        return kind.model_validate(values)
+        return kind.model_validate(_put_over(kind, values, wanted))
     except ValidationError as error:
         raise RecipeError(_explain(kind, error, path)) from None
 
@@ -103,6 +109,25 @@ def _read_yaml(path: Path) -> Mapping[str, Any]:
     if not isinstance(content, dict):
         raise RecipeError(f"{path} must hold keys and values, not a {type(content).__name__}.")
     return content
+
+
+def _put_over(kind: type[BaseModel], values: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
+    """`new` merged into a copy of `values`, settings of `kind`."""
+    kept = dict(kind.giving_way(values, new) if issubclass(kind, Recipe) else values)
+    for key, value in new.items():
+        known = kept.get(key)
+        if isinstance(value, Mapping) and isinstance(known, Mapping):
+            kept[key] = _put_over(_kind_of(kind, key), known, value)
+        else:
+            kept[key] = value
+    return kept
+
+
+def _kind_of(kind: type[BaseModel], key: str) -> type[BaseModel]:
+    """The recipe that a field holds, or nothing in particular."""
+    field = kind.model_fields.get(key)
+    annotation = field.annotation if field else None
+    return annotation if isinstance(annotation, type) and issubclass(annotation, BaseModel) else BaseModel
 
 
 def _merge(into: dict[str, Any], new: Mapping[str, Any]) -> None:

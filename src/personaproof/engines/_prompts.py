@@ -35,11 +35,14 @@ class Prompts:
                 f"{name!r} has no chat template, so there is no telling how to put a persona before it. Use an "
                 "instruction-tuned (chat) model, or set `chat_template` in its tokenizer_config.json."
             )
-        self._template = TODAY.sub(
+        self.template = TODAY.sub(
             lambda call: repr(TEMPLATE_DATE.strftime(call[2])), str(tokenizer.get_chat_template())
         )
+        """The model's own, but that its date stands still; for `apply_chat_template`, with `template_variables`."""
+        self.template_variables = {"date_string": TEMPLATE_DATE.strftime("%d %b %Y")}
         self.render(Conversation((Message("user", PROBE),)))
         self.supports_system = self._keeps_system_message()
+        self._opening, self._opening_is_read = self._find_opening()
 
     def render(self, conversation: Conversation) -> str:
         """The prompt's text, special tokens and the opening of the assistant's turn included."""
@@ -47,10 +50,10 @@ class Prompts:
             return str(
                 self.tokenizer.apply_chat_template(
                     conversation.as_dicts(),
-                    chat_template=self._template,
+                    chat_template=self.template,
                     tokenize=False,
                     add_generation_prompt=True,
-                    date_string=TEMPLATE_DATE.strftime("%d %b %Y"),
+                    **self.template_variables,
                 )
             )
         except (jinja2.TemplateError, TypeError, KeyError, ValueError) as error:
@@ -72,13 +75,13 @@ class Prompts:
     def tokenise_responses(self, pairs: Sequence[tuple[Conversation, str]]) -> tuple[list[list[int]], list[list[int]]]:
         """Prompt tokens and response tokens of `pairs`.
 
-        The response is tokenised where it stands, after the prompt's text, as SentencePiece-like tokenizers treat the
-        start of a text specially. Where the two would merge into one token across the boundary, which generation can
-        never produce, the response is tokenised alone.
+        The response is tokenised where it stands, after the prompt's text and any whitespace that the template opens
+        answers with, as SentencePiece-like tokenizers treat the start of a text specially. Where the two would merge
+        into one token across the boundary, which generation can never produce, the response is tokenised alone.
         """
         rendered = [self.render(conversation) for conversation, _ in pairs]
         prompts = self._encode(rendered)
-        joint = self._encode([text + response for text, (_, response) in zip(rendered, pairs, strict=True)])
+        joint = self._encode([text + self._opened(response) for text, (_, response) in zip(rendered, pairs, strict=True)])
         alone = self._encode([response for _, response in pairs])
         responses = [
             whole[len(prompt) :] if whole[: len(prompt)] == prompt else own
@@ -95,6 +98,38 @@ class Prompts:
             return []
         encoded = self.tokenizer(texts, add_special_tokens=False, return_attention_mask=False, verbose=False)
         return [list(ids) for ids in encoded["input_ids"]]
+
+    def _opened(self, response: str) -> str:
+        """The response from where the model begins to produce it. One that was read with the opening has it already."""
+        if not response or (self._opening_is_read and response.startswith(self._opening)):
+            return response
+        return self._opening + response
+
+    def _find_opening(self) -> tuple[str, bool]:
+        """Whitespace that the template writes between a prompt and its answer, as templates that end in `[/INST]` do,
+        so that the model produces it first; and whether it is still there when the answer is decoded.
+
+        Anything else that is written there, such as thoughts, is the model's own to produce or leave out.
+        """
+        asked = Conversation((Message("user", PROBE),))
+        prompt = self.render(asked)
+        try:
+            turn = self.tokenizer.apply_chat_template(
+                [*asked.as_dicts(), {"role": "assistant", "content": PROBE}],
+                chat_template=self.template,
+                tokenize=False,
+                **self.template_variables,
+            )
+        except (jinja2.TemplateError, TypeError, KeyError, ValueError):
+            return "", False
+        opening = turn[len(prompt) :].partition(PROBE)[0]
+        if not turn.startswith(prompt + opening + PROBE) or not opening.isspace():
+            return "", False
+        before, bare, opened = self._encode([prompt, prompt + PROBE, prompt + opening + PROBE])
+        # Some tokenizers write a space of their own behind a special token, which does for the template's.
+        if self.tokenizer.decode(bare, clean_up_tokenization_spaces=False).endswith(opening + PROBE):
+            return "", False
+        return opening, self.decode(opened[len(before) :]).startswith(opening)
 
     def _keeps_system_message(self) -> bool:
         """Some templates raise on a system message and some drop it in silence; neither can carry a persona."""

@@ -4,13 +4,15 @@ gradient that is not finite."""
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
-from transformers import TrainerCallback
+from transformers import TrainerCallback, TrainingArguments
 
 from personaproof.core import ModelError
 from personaproof.harden.method import TrainingJob
+
+Arguments = TypeVar("Arguments", bound=TrainingArguments)
 
 
 def common_arguments(job: TrainingJob, steps: int, passes: int) -> dict[str, Any]:
@@ -40,6 +42,14 @@ def common_arguments(job: TrainingJob, steps: int, passes: int) -> dict[str, Any
         "report_to": list(recipe.report_to) or "none",
         "disable_tqdm": True,
     }
+
+
+def one_device(arguments: Arguments) -> Arguments:
+    """`arguments` for a process that trains on one device. Started without a launcher, the Trainer would cut every pass
+    over all the GPUs that it sees (nn.DataParallel), and a pass here is one whole item, with its own denominators."""
+    _ = arguments.device  # counting the GPUs comes first, or it would overwrite this
+    arguments._n_gpu = 1
+    return arguments
 
 
 class FiniteGradients(TrainerCallback):  # type: ignore[misc]

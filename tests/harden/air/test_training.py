@@ -1,14 +1,16 @@
 """GRPO on meta-groups as trained: what reaches the weights, accumulation, resume, bad settings."""
 
 import math
+import shutil
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import load_file
-from transformers import TrainerCallback
+from transformers import AutoTokenizer, TrainerCallback
 
 from personaproof.core import DataError, ModelError, RecipeError
 from personaproof.harden import RowSet, harden
@@ -206,3 +208,70 @@ class _StopAt(TrainerCallback):
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         if state.global_step == self.step:
             raise KeyboardInterrupt
+
+
+def test_an_answer_that_nobody_judged_earns_nothing_for_its_form(
+    tiny_llama: Path, toy_groups: GroupSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    advantages: list[torch.Tensor] = []
+    made = AIRTrainer._compute_loss
+
+    def watch(trainer: AIRTrainer, model: Any, inputs: Any) -> torch.Tensor:
+        advantages.append(inputs["advantages"])
+        return made(trainer, model, inputs)
+
+    def judge(prompts: Any, completions: Any, **columns: Any) -> list[float | None]:
+        """Of every prompt's rollouts the first cannot be judged, the others are wrong but for one."""
+        return [(None, -1.0, -1.0, 1.25)[each % 4] for each in range(len(completions))]
+
+    def well_formed(prompts: Any, completions: Any, **columns: Any) -> list[float | None]:
+        return [1.25] * len(completions)
+
+    monkeypatch.setattr(AIRTrainer, "_compute_loss", watch)
+    # By its name: the package's attribute of that name is the method.
+    monkeypatch.setattr(import_module("personaproof.harden.air.training"), "format_reward", well_formed)
+    settings = recipe(format_reward=True, max_steps=1)
+    result = harden(tiny_llama, toy_groups, settings, tmp_path, reward=judge)
+    each = torch.cat(advantages)  # shuffled by TRL
+    assert (int((each == 0).sum()), int((each > 0).sum()), len(each)) == (6, 6, 24)
+    assert result.curve[0]["unjudged"] == 0.25
+
+
+def test_a_template_without_a_place_for_the_persona_is_refused(
+    tiny_gemma: Path, tiny_llama: Path, toy_groups: GroupSet, tmp_path: Path
+) -> None:
+    with pytest.raises(DataError, match="no place for one; write what it says at the beginning of the user"):
+        harden(tiny_gemma, toy_groups, recipe(), tmp_path / "refuses", reward=vowels)
+    dropping = tmp_path / "dropping"
+    shutil.copytree(tiny_llama, dropping)
+    tokenizer = AutoTokenizer.from_pretrained(dropping)
+    tokenizer.chat_template = (
+        "{% for message in messages if message.role != 'system' %}<|{{ message.role }}|>\n{{ message.content }}"
+        "<|end|>\n{% endfor %}{% if add_generation_prompt %}<|assistant|>\n{% endif %}"
+    )
+    tokenizer.save_pretrained(dropping)
+    with pytest.raises(DataError, match="no place for one"):
+        harden(dropping, toy_groups, recipe(), tmp_path / "drops", reward=vowels)
+
+
+def test_a_templates_date_stands_still(
+    tiny_llama: Path, toy_groups: GroupSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or a run resumed tomorrow would go on with other prompts, and audits would see yet others."""
+    dated = tmp_path / "dated"
+    shutil.copytree(tiny_llama, dated)
+    tokenizer = AutoTokenizer.from_pretrained(dated)
+    tokenizer.chat_template = "{{ strftime_now('%d %B') }} {{ date_string }} " + tokenizer.chat_template
+    tokenizer.save_pretrained(dated)
+    seen: list[str] = []
+    tokenise = AIRTrainer._tokenize_prompts
+
+    def watch(trainer: AIRTrainer, prompts: Any) -> Any:
+        found = tokenise(trainer, prompts)
+        seen.extend(trainer.processing_class.decode(ids) for ids in found[0])
+        return found
+
+    monkeypatch.setattr(AIRTrainer, "_tokenize_prompts", watch)
+    harden(dated, toy_groups, recipe(max_steps=1), tmp_path / "out", reward=vowels)
+    assert seen
+    assert all(text.startswith("26 July 26 Jul 2024") for text in seen)

@@ -15,6 +15,7 @@ from accelerate.utils import gather_object
 from torch import Tensor
 from trl import GRPOTrainer
 
+from personaproof.engines import Prompts
 from personaproof.harden.air.groups import MetaGroupSampler, check_whole
 from personaproof.harden.air.invariance import (
     Rollouts,
@@ -34,12 +35,16 @@ _KEYS = ("group", "place", "group_size", "role")
 class AIRTrainer(GRPOTrainer):  # type: ignore[misc]
     """GRPO on meta-groups; `steps` are the groups of each optimiser step."""
 
-    def __init__(self, *, recipe: AIRRecipe, steps: Sequence[Sequence[int]], **arguments: Any) -> None:
+    def __init__(
+        self, *, recipe: AIRRecipe, steps: Sequence[Sequence[int]], prompts: Prompts, **arguments: Any
+    ) -> None:
         self.recipe, self.steps = recipe, steps
         self._rewards: Tensor | None = None
         self._rows: list[dict[str, Any]] = []
         self._logprobs: Tensor | None = None
         super().__init__(**arguments)
+        # Prompts are what the engines make of them, a resumed run's too.
+        self.chat_template, self.chat_template_kwargs = prompts.template, prompts.template_variables
         train_in_float32(self.model)
         self.add_callback(FiniteGradients("lower learning_rate or weight, or train with dtype=float32"))
 
@@ -56,7 +61,9 @@ class AIRTrainer(GRPOTrainer):  # type: ignore[misc]
         rewards: Tensor = super()._calculate_rewards(inputs, prompts, completions, completion_ids_list)
         # Gathered as the rewards are: process after process.
         self._rows = gather_object([{key: row[key] for key in _KEYS} for row in inputs])
-        unjudged = torch.isnan(rewards).all(dim=1)
+        # The first function decides, others add to it: what it cannot judge has no reward at all, for TRL neither.
+        unjudged = torch.isnan(rewards[:, 0])
+        rewards[unjudged] = torch.nan
         total = (rewards * self.reward_weights.to(rewards.device)).nansum(dim=1)
         self._rewards = total.masked_fill(unjudged, torch.nan)
         return rewards

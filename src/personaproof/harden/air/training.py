@@ -14,6 +14,7 @@ from transformers.trainer_callback import PrinterCallback
 from trl import GRPOConfig
 
 from personaproof.core import DataError, RecipeError
+from personaproof.engines import Prompts
 from personaproof.harden.air.groups import GroupSet, schedule
 from personaproof.harden.air.recipe import AIRRecipe
 from personaproof.harden.air.rewards import format_reward
@@ -21,7 +22,7 @@ from personaproof.harden.air.trainer import AIRTrainer
 from personaproof.harden.checkpoints import MarkComplete, newest_whole
 from personaproof.harden.forward import base_of, choose_attention
 from personaproof.harden.method import Training, TrainingJob
-from personaproof.harden.optimisation import common_arguments
+from personaproof.harden.optimisation import common_arguments, one_device
 from personaproof.harden.processes import processes
 from personaproof.harden.reporting import Report, curve_of
 
@@ -45,12 +46,15 @@ def train_groups(job: TrainingJob) -> Training:
     each_pass = _largest_divisor(share, recipe.micro_batch_rows or share)
     steps = recipe.max_steps or max(1, math.ceil(recipe.epochs * len(data.groups) / recipe.groups_per_step))
     plan = schedule([group.domain for group in data.groups], recipe.groups_per_step, steps, recipe.seed)
-    choose_attention(job.model, _longest(job, data, recipe))
+    prompts = Prompts(job.tokenizer, job.name)
+    _check_roles(prompts, job, data)
+    choose_attention(job.model, _longest(prompts, job, data, recipe))
     if job.tokenizer.padding_side != "left":
         job.tokenizer.padding_side = "left"
     trainer = AIRTrainer(
         recipe=recipe,
         steps=plan,
+        prompts=prompts,
         model=job.model,
         reward_funcs=[job.reward, format_reward] if recipe.format_reward else [job.reward],
         args=_arguments(job, recipe, steps, each_pass, share // each_pass),
@@ -81,11 +85,22 @@ def _unread_aloud() -> Iterator[None]:
         logger.setLevel(level)
 
 
-def _longest(job: TrainingJob, data: GroupSet, recipe: AIRRecipe) -> int:
+def _check_roles(prompts: Prompts, job: TrainingJob, data: GroupSet) -> None:
+    """Raises DataError for a system message that the model's chat template would refuse, or drop without a word."""
+    if prompts.supports_system:
+        return
+    for group in data.groups:
+        if any(message.role == "system" for variant in group.variants for message in variant.conversation.messages):
+            raise DataError(
+                f"the meta-group {group.id!r} has a system message, and the chat template of {job.name!r} has no place "
+                "for one; write what it says at the beginning of the user's message."
+            )
+
+
+def _longest(prompts: Prompts, job: TrainingJob, data: GroupSet, recipe: AIRRecipe) -> int:
     """Tokens of the longest prompt and a whole answer. Raises DataError where the model cannot take them."""
-    prompts = [row["prompt"] for row in data.rows()]
-    encoded = job.tokenizer.apply_chat_template(prompts, add_generation_prompt=True, return_dict=False)
-    longest = max(len(ids) for ids in encoded) + recipe.max_new_tokens
+    conversations = [variant.conversation for group in data.groups for variant in group.variants]
+    longest = max(map(len, prompts.tokenise(conversations))) + recipe.max_new_tokens
     config = base_of(job.model).config.get_text_config()
     most = recipe.max_length or int(config.max_position_embeddings)
     if longest > most:
@@ -111,7 +126,7 @@ def _arguments(job: TrainingJob, recipe: AIRRecipe, steps: int, each_pass: int, 
             "vllm_gpu_memory_utilization": recipe.vllm.gpu_memory_utilization,
             "vllm_tensor_parallel_size": recipe.vllm.tensor_parallel_size,
         }
-    return GRPOConfig(
+    config = GRPOConfig(
         per_device_train_batch_size=each_pass,
         steps_per_generation=passes,  # a step's groups are generated together, by the policy that is updated
         num_iterations=1,
@@ -129,3 +144,4 @@ def _arguments(job: TrainingJob, recipe: AIRRecipe, steps: int, each_pass: int, 
         **common_arguments(job, steps, passes),
         **vllm,
     )
+    return one_device(config)

@@ -16,7 +16,7 @@ from torch.utils.data import Dataset, SequentialSampler
 from transformers import Trainer
 
 from personaproof.core import ModelError, Sampling, Trial, item_seed
-from personaproof.harden.forward import base_of, final_hidden
+from personaproof.harden.forward import autocast, base_of, final_hidden
 from personaproof.harden.head import OutputHead, Teacher
 from personaproof.harden.localized.answers import answers_to
 from personaproof.harden.localized.losses import TokenDivergence
@@ -113,7 +113,10 @@ class LocalizedTrainer(Trainer):  # type: ignore[misc]
             packed.positions.to(device),
         )
         teacher = Teacher(taught, self.teacher.head)
-        _, divergence = token_logprobs_and_kl(hidden, self.head, packed.targets.to(device), teacher, self.divergence)
+        targets = packed.targets.to(device)
+        # The Trainer's own mixed precision ends with the model's pass; the teacher's states were made in it.
+        with autocast(self.model, self.teacher.dtype):
+            _, divergence = token_logprobs_and_kl(hidden, self.head, targets, teacher, self.divergence)
         losses = sequence_mean(divergence, packed.owner.to(device), len(rows))
         self.rows_in_step += rows
         self._check(losses, rows)

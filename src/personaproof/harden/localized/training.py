@@ -20,7 +20,7 @@ from personaproof.harden.localized.teacher import SteeredTeacher
 from personaproof.harden.localized.tokens import safety_tokens
 from personaproof.harden.localized.trainer import LocalizedTrainer, PassDataset, Prompt
 from personaproof.harden.method import Method, Training, TrainingJob
-from personaproof.harden.optimisation import common_arguments
+from personaproof.harden.optimisation import common_arguments, one_device
 from personaproof.harden.processes import processes
 from personaproof.harden.reporting import Report, curve_of
 from personaproof.harden.schedule import schedule, step_sizes
@@ -82,7 +82,7 @@ def train_localized(job: TrainingJob) -> Training:
         model=job.model,
         processing_class=job.tokenizer,
         # An item of the dataset is a whole forward pass.
-        args=TrainingArguments(per_device_train_batch_size=1, **common_arguments(job, steps, parts)),
+        args=one_device(TrainingArguments(per_device_train_batch_size=1, **common_arguments(job, steps, parts))),
         train_dataset=PassDataset(batches, parts, prompts),
         callbacks=[MarkComplete(), *job.callbacks, *([Report(job.progress)] if job.progress else [])],
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Literal
 
 from pydantic import Field, model_validator
@@ -30,13 +31,17 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "picl": {**_DPO, "beta": 0.1, "pic_weight": 1.0, "kl_top_k": 100},
     "picl+preserve": {**_DPO, "pic_weight": 1.0, "preserve_weight": 3.0},
 }
-"""What each variant stands for; a value written in a recipe overrides its variant's.
+"""What each variant stands for; a value written beside it overrides its variant's, one written for another variant,
+in the recipe that is changed, does not.
 
 sft, dpo, dpo+sft: the likelihood of refusals, their preference, and the preference with SFT rows at a tenth.
 symmetric-kl, frozen-kl: PICL with the exact divergence in both directions, or to the untrained model.
 picl: the published loss to the letter, its truncated divergence included.
 picl+preserve: ours, the exact divergence where a request is harmful and preservation where it is benign.
 """
+
+
+_OF_VARIANTS = {name for settings in VARIANTS.values() for name in settings}
 
 
 class PICLRecipe(TrainingRecipe):
@@ -82,6 +87,14 @@ class PICLRecipe(TrainingRecipe):
     rises while the KL is above the target and falls while it is below."""
     max_rows_per_group: int | None = Field(default=None, ge=1)
     """Cap on each of the four groups of rows; what it leaves out is drawn at random and counted."""
+
+    @classmethod
+    def giving_way(cls, values: Mapping[str, Any], new: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Another variant brings its own weights: those that a recipe wrote for the one before go with it."""
+        before = values.get("variant", "picl+preserve")
+        if new.get("variant", before) == before:
+            return values
+        return {key: value for key, value in values.items() if key not in _OF_VARIANTS}
 
     @model_validator(mode="before")
     @classmethod

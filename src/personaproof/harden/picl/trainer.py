@@ -17,7 +17,7 @@ from transformers import Trainer, TrainerCallback
 
 from personaproof.core import ModelError, RecipeError
 from personaproof.harden.divergence import KL, Divergence
-from personaproof.harden.forward import base_of, final_hidden, without_dropout
+from personaproof.harden.forward import autocast, base_of, final_hidden, without_dropout
 from personaproof.harden.head import OutputHead, Teacher
 from personaproof.harden.losses import (
     dpo_loss,
@@ -159,7 +159,9 @@ class PICLTrainer(Trainer):  # type: ignore[misc]
         hidden, plain = states[:scored], states[scored:]
         if len(plain):  # the persona-free half of a symmetric divergence, from the student's own pass
             teachers.insert(0, (Teacher(plain, self.head), self.divergence))
-        terms = row_terms(inputs, hidden, self.head, teachers, self.recipe.beta)
+        # As the reference was made (`frozen_rows`); the Trainer's own mixed precision ends with the model's pass.
+        with autocast(self.model, self.dtype):
+            terms = row_terms(inputs, hidden, self.head, teachers, self.recipe.beta)
         losses = terms.weighted(self._coefficients(inputs))
         self.rows_in_step += inputs["rows"]
         self._check(losses, inputs["rows"])

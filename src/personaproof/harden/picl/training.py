@@ -14,7 +14,7 @@ from personaproof.core import DataError, RecipeError
 from personaproof.harden.checkpoints import MarkComplete, newest_whole
 from personaproof.harden.forward import base_of, choose_attention, output_head
 from personaproof.harden.method import Method, Training, TrainingJob
-from personaproof.harden.optimisation import common_arguments
+from personaproof.harden.optimisation import common_arguments, one_device
 from personaproof.harden.picl.batch import has_weight
 from personaproof.harden.picl.collate import EncodedRow, RowEncoder
 from personaproof.harden.picl.frozen import frozen_rows
@@ -61,7 +61,7 @@ def train_picl(job: TrainingJob) -> Training:
         model=job.model,
         processing_class=job.tokenizer,
         # An item of the dataset is a whole forward pass.
-        args=TrainingArguments(per_device_train_batch_size=1, **common_arguments(job, steps, parts)),
+        args=one_device(TrainingArguments(per_device_train_batch_size=1, **common_arguments(job, steps, parts))),
         train_dataset=PassDataset(batches, parts * count, encoded, frozen, recipe, encoder.pad_id),
         callbacks=[MarkComplete(), *job.callbacks, *([Report(job.progress)] if job.progress else [])],
     )
