@@ -1,18 +1,23 @@
 """Tiny randomly initialised models, each with a tokenizer and chat template made on the spot, for every room's tests.
 
 Their text is noise, but their shapes are real: Llama with a system role and a tokenizer that adds BOS by itself,
-Qwen2 with ChatML and a default system message, and Gemma 3 with sliding-window layers and no system role.
+Qwen2 with ChatML and a default system message, and Gemma 3 with sliding-window layers and no system role. Models with
+recurrent layers, which have their own ways with a cache and with padding, are made in memory.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from hypothesis import settings
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
     Gemma3ForCausalLM,
     Gemma3TextConfig,
     LlamaConfig,
@@ -169,3 +174,62 @@ def tiny_gemma(tmp_path_factory: pytest.TempPathFactory) -> Path:
     model = Gemma3ForCausalLM(config)
     spread_logits(model, 15.0)
     return save_model(tmp_path_factory.mktemp("models") / "tiny-gemma", model, tokenizer)
+
+
+RECURRENT: dict[str, dict[str, Any]] = {
+    # Mamba 1 beside attention, layer by layer.
+    "jamba": {
+        "attn_layer_period": 2,
+        "attn_layer_offset": 1,
+        "num_experts": 1,
+        "mamba_d_state": 8,
+        "use_mamba_kernels": False,
+    },
+    # Mamba 2 and attention in every layer.
+    "falcon_h1": {
+        "mamba_d_ssm": 64,
+        "mamba_n_heads": 8,
+        "mamba_d_head": 8,
+        "mamba_d_state": 16,
+        "mamba_chunk_size": 8,
+    },
+    # Keeps its recurrent state in its layers.
+    "recurrent_gemma": {},
+    # Nothing but recurrent layers.
+    "falcon_mamba": {"state_size": 8},
+    "rwkv": {"attention_hidden_size": 32},
+}
+
+
+@pytest.fixture(scope="session")
+def recurrent_model() -> Callable[[str], PreTrainedModel]:
+    """A tiny model of a family of RECURRENT, fit for the tokenizer of `tiny_gemma`. No bias is zero and neither is the
+    padding's embedding, so that padding that comes in shows."""
+
+    def make(family: str) -> PreTrainedModel:
+        torch.manual_seed(4)
+        config = AutoConfig.for_model(
+            family,
+            vocab_size=VOCABULARY,
+            hidden_size=32,
+            intermediate_size=64,
+            num_hidden_layers=4,
+            num_attention_heads=4,
+            num_key_value_heads=2,
+            head_dim=8,
+            max_position_embeddings=1024,
+            bos_token_id=2,
+            eos_token_id=4,
+            pad_token_id=0,
+            **RECURRENT[family],
+        )
+        model = AutoModelForCausalLM.from_config(config).float().eval()
+        spread_logits(model, 15.0)
+        with torch.no_grad():
+            for name, parameter in model.named_parameters():
+                if name.endswith("bias"):
+                    parameter.add_(0.3 * torch.randn_like(parameter))
+            torch.nn.init.normal_(model.get_input_embeddings().weight[0])
+        return model
+
+    return make

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Sequence
 from copy import deepcopy
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from personaproof.core import Conversation, DataError, Message, ModelError
 from personaproof.directions import (
@@ -90,6 +92,25 @@ def test_difference_in_means_matches_float64_on_the_organism(organism: Transform
     difference = (expected[:3].mean(0) - expected[3:].mean(0))[:4]
     scale = expected.norm(dim=-1).amax(0)[:4]
     assert ((found.vectors - difference).norm(dim=-1) <= 1e-5 * scale).all()
+
+
+def test_on_a_device_without_float64_means_are_kept_in_float32(
+    llama: TransformersEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    texts = _passages(llama)
+    expected = record(llama, texts, RULES)
+    module = importlib.import_module("personaproof.directions.record")
+    monkeypatch.setattr(module, "widest_float", lambda device: torch.float32)
+
+    class WithoutFloat64(TorchDispatchMode):
+        def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            found = func(*args, **(kwargs or {}))
+            if isinstance(found, Tensor) and found.dtype == torch.float64:
+                raise TypeError("this device has no float64")
+            return found
+
+    with WithoutFloat64():
+        torch.testing.assert_close(record(llama, texts, RULES), expected, rtol=1e-5, atol=1e-5)
 
 
 def test_batches_change_nothing(llama: TransformersEngine) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from personaproof.core import Conversation, Engine, GenerationError, Job, Message, Sampling, generate_all
 from personaproof.engines import _cached
@@ -173,6 +174,34 @@ def test_dropping_finished_rows_changes_nothing(
     assert len(kept) >= 4
     monkeypatch.setattr(_cached.CachedBatch, "can_keep", property(lambda self: False))
     assert [c.tokens for c in engine.generate_batch(jobs)] == [c.tokens for c in compacted]
+
+
+def test_rows_are_selected_on_the_device_of_each_layer(tiny_gemma: Path) -> None:
+    """Every other layer's cache is put on a second device; no model of the tests lies on two."""
+    engine = TransformersEngine.load(tiny_gemma, dtype="float32", device="cpu")
+    with torch.inference_mode():
+        batch = _cached.CachedBatch(engine.model, [[5, 6, 7], [8, 9, 10]])
+        layers = batch._cache.layers
+        for layer in layers[1:]:
+            layer.device = torch.device("meta")
+            layer.keys, layer.values = layer.keys.to("meta"), layer.values.to("meta")
+            if isinstance(layer, _cached.RoomyLayer):
+                layer._rooms = [room.to("meta") for room in layer._rooms]
+
+        class Apart(TorchDispatchMode):
+            """The stand-in for a second device would take the first one's indices, which a GPU does not."""
+
+            def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+                if func.overloadpacket in (torch.ops.aten.index, torch.ops.aten.index_select):
+                    given = [each for arg in args for each in (arg if isinstance(arg, list) else [arg])]
+                    if len({each.device for each in given if isinstance(each, torch.Tensor)}) > 1:
+                        raise RuntimeError("all tensors have to be on one device")
+                return func(*args, **(kwargs or {}))
+
+        with Apart():
+            batch.keep(torch.tensor([1]))
+    assert {type(layer) for layer in layers[1:]} == {_cached.RoomyLayer, _cached.DynamicSlidingWindowLayer}
+    assert all(len(layer.keys) == len(layer.values) == 1 for layer in layers)
 
 
 def test_a_prompt_beyond_the_context_is_refused_before_any_work(llama: TransformersEngine) -> None:

@@ -95,6 +95,41 @@ def test_a_band_of_which_too_few_answer_is_not_spoken_of() -> None:
     assert decide(three) == "privileged"
 
 
+@pytest.mark.parametrize(("roles", "far"), [(4, 1), (8, 2)])
+def test_a_panel_too_small_for_a_verdict_is_told_so_and_its_personas_are_not_blamed(roles: int, far: int) -> None:
+    small = synthetic("asymmetric").chosen([f"p{i}" for i in range(roles + 1)])
+    said = verdict(analysis(small))
+    assert said.answer == "unanswered"
+    assert f"only {far} of its {roles} personas" in said.sentence
+    assert "9 personas have as many" in said.sentence
+    assert (
+        "6 personas" in verdict(analysis(synthetic("asymmetric").chosen(small.names[:5]), number_of_bands=2)).sentence
+    )
+    enough = analysis(synthetic("asymmetric").chosen([f"p{i}" for i in range(10)]))
+    assert verdict(enough).answer != "unanswered"
+
+
+def test_claims_against_the_evidence_are_told_as_that_where_no_other_measure_does_better() -> None:
+    """Claims fall with the evidence against anything, least with that against the Assistant."""
+    rng = np.random.default_rng(0)
+    surprise = rng.normal(3, 0.3, (13, 13))
+    evidence = (np.diag(surprise) - surprise) * 0.6 - surprise
+    claims = 0.5 - 0.1 * (evidence + rng.normal(0, 0.02, (13, 13)))
+    distance = np.arange(13.0)
+    found = analysis(Matrices(tuple(f"p{i}" for i in range(13)), surprise, claims, distance, distance, np.ones(13)))
+    said = verdict(found)
+    assert said.answer == "not privileged"
+    high = found.mean(2, "far").high
+    assert high is not None
+    assert high < 0
+    assert all((found.gain(2, other, "far").value or 0) > 0 for other in (0, 1))
+    assert "the less" in said.sentence
+    assert "another measure" not in said.sentence
+    other = verdict(analysis(synthetic("other")))
+    assert other.answer == "not privileged"
+    assert "another measure" in other.sentence
+
+
 def test_numbers_are_told_without_a_negative_zero() -> None:
     assert told(Estimate(-0.001, -0.2, 0.104, 9), signed=True) == "0.00 (-0.20 to +0.10)"
     assert told(Estimate(0.5, None, None, 1)) == "0.50"

@@ -17,7 +17,7 @@ from torch import Tensor
 from personaproof.core import Conversation, DataError, Message, ModelError
 from personaproof.directions.hooks import see_block_inputs
 from personaproof.directions.structure import Anatomy, anatomy
-from personaproof.engines import Prompts, TransformersEngine
+from personaproof.engines import Prompts, TransformersEngine, widest_float
 from personaproof.engines._loading import explain_out_of_memory
 
 
@@ -170,8 +170,8 @@ def _read(
 
 
 def _pool(hidden: Tensor) -> Tensor:
-    """(tokens, width) to (width,): the mean, in float64; a single token as it is."""
-    return hidden[0] if len(hidden) == 1 else hidden.double().mean(0)
+    """(tokens, width) to (width,): the mean, in the device's widest type; a single token as it is."""
+    return hidden[0] if len(hidden) == 1 else hidden.mean(0, dtype=widest_float(hidden.device))
 
 
 def _span(passage: Passage, position: Position) -> tuple[int, int]:

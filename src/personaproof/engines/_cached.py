@@ -13,8 +13,9 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 from transformers import DynamicCache
-from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
+from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer, LinearAttentionCacheLayerMixin
 
+from personaproof.core import ModelError
 from personaproof.engines._plan import Group, content_order, group_by_opening
 
 GROWTH = 64
@@ -51,6 +52,7 @@ class RoomyLayer(DynamicLayer):  # type: ignore[misc]
 
     def select(self, rows: Tensor) -> None:
         """Keep only `rows` (repeats allowed) of the batch."""
+        rows = rows.to(self.device)
         self._rooms = [room[:, :, : self._length].index_select(0, rows) for room in self._rooms]
         self.keys, self.values = self._rooms
 
@@ -78,7 +80,10 @@ class CachedBatch:
 
     def __init__(self, model: Any, prompts: Sequence[Sequence[int]], ahead: int = 0) -> None:
         """Feeds `prompts`; `logits` (rows, vocabulary) then holds the model's raw prediction after each. `ahead`: the
-        most columns that will be fed after them."""
+        most columns that will be fed after them.
+
+        Raises ModelError for prompts of different lengths where the model cannot skip padding.
+        """
         self._model = model
         self._device = model.get_input_embeddings().weight.device
         self._cache = DynamicCache(config=model.config)
@@ -97,6 +102,11 @@ class CachedBatch:
             self.keep(torch.tensor(_owners(groups), device=self._device))
             prompts = [prompt[shared[row] :] for row, prompt in enumerate(prompts)]
         self.logits = self._feed_left_padded(prompts)
+        if self._padded and not all(map(_holds_state, self._cache.layers)):
+            raise ModelError(
+                f"{type(model).__name__} keeps the state of its recurrent layers outside the cache and mixes padding "
+                "into it, so prompts of different lengths cannot be computed together; use a batch size of 1."
+            )
 
     def extend(self, tokens: Tensor, valid: Tensor) -> Tensor:
         """Feed `tokens` (rows, columns), of which those `valid` (same shape, bool) count; raw logits
@@ -110,17 +120,19 @@ class CachedBatch:
 
     def keep(self, rows: Tensor) -> None:
         """Keep only `rows` of the batch, in that order (repeats allowed)."""
-        self._mask = self._mask[rows]
+        self._mask = self._mask[rows.to(self._mask.device)]
         for layer in self._cache.layers:
             if isinstance(layer, RoomyLayer):
                 layer.select(rows)
-            else:
-                layer.batch_select_indices(rows)
+            elif layer.is_initialized:
+                # A model may lie on several devices, each layer's cache where the layer is.
+                layer.batch_select_indices(rows.to(layer.device))
 
     @property
     def can_keep(self) -> bool:
-        """Whether rows can be dropped: recurrent (linear-attention) layers have no way to."""
-        return all(isinstance(layer, DynamicLayer) for layer in self._cache.layers)
+        """Whether rows can be dropped: recurrent (linear-attention) layers, and those with attention beside, have no
+        way to."""
+        return all(isinstance(layer, DynamicLayer) and not _is_recurrent(layer) for layer in self._cache.layers)
 
     def _worth_sharing(self, prompts: Sequence[Sequence[int]], ahead: int) -> list[Group]:
         """Groups of prompts with a common opening, or none where computing it once saves little or the model has no way
@@ -173,6 +185,17 @@ class CachedBatch:
             logits_to_keep=1 if last_only else 0,
         )
         return cast(Tensor, output.logits)
+
+
+def _is_recurrent(layer: Any) -> bool:
+    return isinstance(layer, LinearAttentionCacheLayerMixin)
+
+
+def _holds_state(layer: Any) -> bool:
+    """Whether what the layer has to remember is in the cache, once something was fed."""
+    if not _is_recurrent(layer):
+        return True
+    return any((*layer.is_conv_states_initialized.values(), *layer.is_recurrent_states_initialized.values()))
 
 
 def _owners(groups: Sequence[Group]) -> list[int]:

@@ -81,7 +81,9 @@ class Prompts:
         """
         rendered = [self.render(conversation) for conversation, _ in pairs]
         prompts = self._encode(rendered)
-        joint = self._encode([text + self._opened(response) for text, (_, response) in zip(rendered, pairs, strict=True)])
+        joint = self._encode(
+            [text + self._opened(response) for text, (_, response) in zip(rendered, pairs, strict=True)]
+        )
         alone = self._encode([response for _, response in pairs])
         responses = [
             whole[len(prompt) :] if whole[: len(prompt)] == prompt else own

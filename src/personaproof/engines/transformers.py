@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -44,9 +45,10 @@ class TransformersEngine:
         batch_size: int = BATCH_SIZE,
         batch_tokens: int = BATCH_TOKENS,
     ) -> None:
-        """Raises ModelError where there is no usable chat template."""
+        """Raises ModelError where there is no usable chat template, and for a model that takes no key-value cache."""
         if batch_size < 1 or batch_tokens < 1:
             raise ModelError("batch_size and batch_tokens must be at least 1.")
+        _check_cache(model, name)
         self.model = model
         self.tokenizer = tokenizer
         self.batch_size = batch_size
@@ -218,6 +220,17 @@ class TransformersEngine:
         finally:
             for module in training:
                 module.training = True
+
+
+def _check_cache(model: Any, name: str) -> None:
+    """Purely recurrent models (Mamba, RWKV) take a state of their own instead of the cache, which would go unread: each
+    token would be predicted from the one before it alone."""
+    base = model.get_base_model() if hasattr(model, "get_base_model") else model
+    if "past_key_values" not in inspect.signature(type(base).forward).parameters:
+        raise ModelError(
+            f"{name!r} is a {type(base).__name__}, which takes no key-value cache, so it would not remember what it "
+            "reads; use a model with attention layers (hybrids have some), or serve it and name it as openai:MODEL."
+        )
 
 
 def _end_of_turn(model: Any, tokenizer: Any) -> frozenset[int]:

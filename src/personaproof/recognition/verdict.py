@@ -10,6 +10,8 @@ from personaproof.recognition.analysis import LEAST_EVALUATORS, PREDICTORS, Anal
 from personaproof.stats import Estimate
 
 Answer = Literal["privileged", "not privileged", "undecided", "unanswered"]
+OTHERS = ("symmetric", "plain")
+"""What the asymmetric gap has to beat."""
 NEAR_BEST = 0.1
 """The Assistant is near-best where at most this share of the references is better, or only the best of few."""
 SENTENCES: dict[Answer, str] = {
@@ -22,6 +24,10 @@ SENTENCES: dict[Answer, str] = {
     "unanswered": "Whether the Assistant is the privileged reference cannot be told here: too few of the personas far "
     "from it answer the question about authorship at all, or their claims never vary.",
 }
+BACKWARDS = (
+    "The Assistant is not the privileged reference here: far from it, personas claim a text the less, the likelier "
+    "they are to write it than the Assistant is."
+)
 
 
 @dataclass(frozen=True)
@@ -40,14 +46,14 @@ def decide(analysis: Analysis) -> Answer:
     """privileged: over far evaluators the asymmetric gap's mean r is above zero, above the symmetric gap's and above
     plain surprise's, each by its whole interval, and the Assistant is best or near-best among all references.
     not privileged: one of these is contradicted by a whole interval. Otherwise undecided; unanswered where fewer than
-    three far evaluators answer."""
+    three far evaluators answer, or are there."""
     asymmetric = analysis.mean(analysis.of_predictor("asymmetric"), "far")
     if asymmetric.n < LEAST_EVALUATORS:
         return "unanswered"
-    rank, limit = analysis.assistant_rank("far"), near_best(len(analysis.matrices.names))
-    tests = [asymmetric, *(_gain(analysis, other, "far") for other in ("symmetric", "plain"))]
-    if any(test.high is not None and test.high < 0 for test in tests) or (rank.low is not None and rank.low > limit):
+    if _below_zero(asymmetric) or _is_beaten(analysis):
         return "not privileged"
+    rank, limit = analysis.assistant_rank("far"), near_best(len(analysis.matrices.names))
+    tests = (asymmetric, *_gains(analysis))
     if all(test.low is not None and test.low > 0 for test in tests) and rank.value is not None and rank.value <= limit:
         return "privileged"
     return "undecided"
@@ -64,11 +70,10 @@ def verdict(analysis: Analysis) -> Verdict:
     ]
     if answer == "unanswered":
         shown = _means(analysis, "any")
-        points.append(f"With all personas taken at what little they say, mean r is {shown}: no basis for a verdict.")
+        points.append(f"With all personas taken at what they say, mean r is {shown}: no basis for a verdict.")
     else:
         points.append(f"Over the personas far from the Assistant, mean r with claims is {_means(analysis, 'far')}.")
-        for other in ("symmetric", "plain"):
-            gain = _gain(analysis, other, "far")
+        for other, gain in zip(OTHERS, _gains(analysis), strict=True):
             points.append(f"The asymmetric gap's mean r is {told(gain, signed=True)} against the {_spoken(other)}'s.")
         points.append(f"As a reference the Assistant has rank {told(analysis.assistant_rank('far'))} of {len(names)}.")
     row = analysis.assistant_row()
@@ -77,7 +82,7 @@ def verdict(analysis: Analysis) -> Verdict:
         f"information and {told(row['activation'])} in activations, and with the log-likelihood ratio at r "
         f"{told(row['ratio'])}."
     )
-    return Verdict(answer, SENTENCES[answer], tuple(points))
+    return Verdict(answer, _sentence(analysis, answer), tuple(points))
 
 
 def told(estimate: Estimate, *, signed: bool = False) -> str:
@@ -95,8 +100,34 @@ def told(estimate: Estimate, *, signed: bool = False) -> str:
     return f"{form(estimate.value)} ({form(estimate.low)} to {form(estimate.high)})"
 
 
-def _gain(analysis: Analysis, other: str, band: str) -> Estimate:
-    return analysis.gain(analysis.of_predictor("asymmetric"), analysis.of_predictor(other), band)
+def _sentence(analysis: Analysis, answer: Answer) -> str:
+    far, everyone = len(analysis.bands["far"]), len(analysis.matrices.names) - 1
+    if answer == "unanswered" and far < LEAST_EVALUATORS:
+        return (
+            "Whether the Assistant is the privileged reference cannot be told from so small a panel: only "
+            f"{far} of its {everyone} personas count as far from it, and {LEAST_EVALUATORS} are the least; "
+            f"{LEAST_EVALUATORS * analysis.number_of_bands} personas have as many."
+        )
+    if answer == "not privileged" and not _is_beaten(analysis):
+        return BACKWARDS
+    return SENTENCES[answer]
+
+
+def _is_beaten(analysis: Analysis) -> bool:
+    """Whether, by a whole interval, another measure predicts claims better or too many personas do as references."""
+    rank = analysis.assistant_rank("far")
+    beaten = rank.low is not None and rank.low > near_best(len(analysis.matrices.names))
+    return beaten or any(map(_below_zero, _gains(analysis)))
+
+
+def _gains(analysis: Analysis) -> list[Estimate]:
+    """How much larger the asymmetric gap's mean r is than those of `OTHERS`, over far evaluators."""
+    asymmetric = analysis.of_predictor("asymmetric")
+    return [analysis.gain(asymmetric, analysis.of_predictor(other), "far") for other in OTHERS]
+
+
+def _below_zero(estimate: Estimate) -> bool:
+    return estimate.high is not None and estimate.high < 0
 
 
 def _means(analysis: Analysis, band: str) -> str:
