@@ -39,6 +39,7 @@ SETTINGS = [part for name, value in SMALL.items() for part in ("--set", f"{name}
 
 
 @pytest.mark.long
+@pytest.mark.timeout(900)
 def test_selfplay_runs_its_rounds_and_a_killed_one_ends_alike(personaproof: Run, tmp_path: Path) -> None:
     calm = personaproof("selfplay", "organism", "--out", "calm", *SETTINGS)
     assert calm.returncode == 0, calm.stderr
