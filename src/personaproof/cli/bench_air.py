@@ -66,6 +66,7 @@ def air(
     from personaproof.cli._training import judge_name
     from personaproof.core import DataError, ModelError, RecipeError, load_recipe
     from personaproof.harden import OneModel
+    from personaproof.harden.air.groups import GroupSet
     from personaproof.report import run_report, write_report
     from personaproof.store import RunDirectory
 
@@ -85,8 +86,7 @@ def air(
     models = OneModel(
         str(model_path(model)), lambda adapter: open_engine(model, adapter=adapter, batch_size=batch_size)
     )
-    groups_read = [group for parts in data.values() for group in parts.training]
-    rewards = any(variant.reward == "safety" for group in groups_read for variant in group.variants)
+    rewards = any("safety" in GroupSet(parts.training).rewards for parts in data.values())
     verdicts = open_judge(judge_name(judge, model, rewards=rewards), judge_model, base_url)
     identity: dict[str, Any] = {
         "model": models.fingerprint,

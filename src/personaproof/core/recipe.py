@@ -77,9 +77,7 @@ def load_recipe(
     Dots reach into nested recipes (``sampling.temperature=0.7``); values are read as YAML. Raises RecipeError for a
     missing or malformed file, an unknown key (naming the nearest valid one) or a value out of range.
     """
-    values: dict[str, Any] = {}
-    if base:
-        _merge(values, base)
+    values: dict[str, Any] = dict(base or {})
     if path is not None:
         values = _put_over(kind, values, _read_yaml(path))
     wanted: dict[str, Any] = {}
@@ -90,7 +88,7 @@ def load_recipe(
         nested: Any = yaml.safe_load(text)
         for part in reversed(key.strip().split(".")):
             nested = {part: nested}
-        _merge(wanted, nested)
+        wanted = _put_over(BaseModel, wanted, nested)
     try:
         return kind.model_validate(_put_over(kind, values, wanted))
     except ValidationError as error:
@@ -130,14 +128,6 @@ def _kind_of(kind: type[BaseModel], key: str) -> type[BaseModel]:
     return annotation if isinstance(annotation, type) and issubclass(annotation, BaseModel) else BaseModel
 
 
-def _merge(into: dict[str, Any], new: Mapping[str, Any]) -> None:
-    for key, value in new.items():
-        if isinstance(value, Mapping) and isinstance(into.get(key), dict):
-            _merge(into[key], value)
-        else:
-            into[key] = dict(value) if isinstance(value, Mapping) else value
-
-
 def _explain(kind: type[Recipe], error: ValidationError, path: Path | None) -> str:
     source = f" in {path}" if path else ""
     lines = []
@@ -154,8 +144,5 @@ def _explain(kind: type[Recipe], error: ValidationError, path: Path | None) -> s
 
 def _fields_at(kind: type[BaseModel], location: list[str]) -> list[str]:
     for part in location:
-        annotation = kind.model_fields[part].annotation
-        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
-            return []
-        kind = annotation
+        kind = _kind_of(kind, part)
     return list(kind.model_fields)
